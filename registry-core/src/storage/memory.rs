@@ -1,0 +1,4 @@
+//! The reference driver.
+/// In memory.
+#[derive(Debug)]
+pub struct MemoryDriver {}

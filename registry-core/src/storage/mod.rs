@@ -1,0 +1,222 @@
+//! What a store must do: two small traits, [`BlobStore`] for heavy immutable bytes and
+//! [`RecordStore`] for small documents. All semantics of a registry live above them.
+
+mod error;
+mod memory;
+mod spool;
+mod types;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+pub use self::error::{CommitFailed, StorageError};
+pub use self::memory::MemoryDriver;
+pub use self::spool::{BlobName, Spooled, WholeBlobs};
+pub use self::types::{
+    BlobEntry, BlobStat, ByteRange, Checkpoint, Durability, Guarantees, ListQuery, OpenMode,
+    Outcome, PutMode, RangeSpec, Record, RecordEntry, RedirectRequest, RedirectUrl, Retired,
+    RetiredId, UploadHint, UploadId, Verified, Version,
+};
+use crate::digest::Digest;
+use crate::layout::StorePath;
+
+/// Immutable bytes named by their digest, and the uploads that bring them in.
+///
+/// # Contract
+/// * A blob is visible whole or not at all, and only after [`UploadWriter::commit`].
+/// * Committing content that is already present succeeds and makes its age zero; if it
+///   vanishes in between, the staged bytes are published as usual. A blob that is present with
+///   another length than was committed is replaced.
+/// * Reading what is absent is [`StorageError::NotFound`]; core then tries [`restore`] before
+///   it believes that. Purging what is absent succeeds.
+/// * When `commit`, `retire`, `restore` or `purge` returns, the effect is as durable as the
+///   driver's configuration promises.
+/// * Every time is the store's own clock.
+/// * Any call may be dropped at an await: then its effect is either there or not, never half.
+///
+/// Core holds the locks within a process: `retire`, `restore` and `purge` of a digest never run
+/// beside each other or beside a commit of it.
+///
+/// [`restore`]: BlobStore::restore
+#[async_trait]
+pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
+    /// Size and age.
+    async fn stat(&self, digest: &Digest) -> Result<BlobStat, StorageError>;
+
+    /// Opens the blob, or a part of it. `range` may be open or a suffix; the reader says what it
+    /// came to. A range of which nothing lies inside is [`StorageError::Range`].
+    async fn read(
+        &self,
+        digest: &Digest,
+        range: Option<RangeSpec>,
+    ) -> Result<Box<dyn BlobReader>, StorageError>;
+
+    /// Every blob after `after`, in digest order. Foreign files are passed over.
+    fn list(&self, after: Option<Digest>) -> BoxStream<'_, Result<BlobEntry, StorageError>>;
+
+    /// Begins an upload, or takes it up at a checkpoint and forgets anything stored beyond it.
+    /// Core lets in one writer per upload and process.
+    async fn open_upload(
+        &self,
+        id: &UploadId,
+        from: Option<Checkpoint>,
+        hint: UploadHint,
+    ) -> Result<Box<dyn UploadWriter>, StorageError>;
+
+    /// What an upload holds, for a digest that was not hashed on the way or a hash state that is
+    /// lost. A driver that must move the bytes first says in `at` where they are now.
+    async fn read_upload(
+        &self,
+        id: &UploadId,
+        at: &mut Checkpoint,
+    ) -> Result<Box<dyn BlobReader>, StorageError>;
+
+    /// Drops the staged bytes of an upload; absent ones are no error.
+    async fn abort_upload(&self, id: &UploadId, at: Option<Checkpoint>)
+    -> Result<(), StorageError>;
+
+    /// Removes staged bytes begun before `before` that `keep` does not name: what a crash left
+    /// without a record, and distribution's own unfinished uploads. Says how many.
+    async fn sweep_uploads(
+        &self,
+        before: SystemTime,
+        keep: &HashSet<UploadId>,
+    ) -> Result<u64, StorageError>;
+
+    /// The store's clock, which all of its times are read from.
+    async fn now(&self) -> Result<SystemTime, StorageError>;
+
+    /// Takes the blob out of sight, to a place in the trash never used before.
+    async fn retire(&self, digest: &Digest) -> Result<Retired, StorageError>;
+
+    /// Brings the blob back if the trash has a copy, its age zero; if not, looks at the blob once
+    /// more, since another may have brought it back. [`StorageError::NotFound`] when neither.
+    async fn restore(&self, digest: &Digest) -> Result<BlobStat, StorageError>;
+
+    /// Destroys this retired copy and nothing else.
+    async fn purge(&self, retired: &Retired) -> Result<(), StorageError>;
+
+    /// Everything in the trash.
+    fn list_retired(&self) -> BoxStream<'_, Result<Retired, StorageError>>;
+
+    /// Somewhere else the client may fetch these bytes, if there is such a place.
+    async fn redirect(
+        &self,
+        digest: &Digest,
+        request: &RedirectRequest,
+    ) -> Result<Option<RedirectUrl>, StorageError>;
+}
+
+/// An open blob, or the range of it that was asked for.
+#[async_trait]
+pub trait BlobReader: Send {
+    /// Size of the whole blob, and the part of it that this reader yields.
+    fn extent(&self) -> (u64, ByteRange);
+
+    /// The next piece, at most `max` bytes and not empty; `None` at the end. A blob that turns
+    /// out shorter than its extent is an error, never a clean end.
+    async fn next(&mut self, max: usize) -> Result<Option<Bytes>, StorageError>;
+
+    /// The file behind it and where the range begins, if there is one: a server may have a
+    /// faster way to send a file.
+    fn as_file(&self) -> Option<(Arc<File>, u64)> {
+        None
+    }
+}
+
+/// The one writer of an upload. Dropping it loses what came after the last checkpoint and
+/// nothing else.
+#[async_trait]
+pub trait UploadWriter: Send {
+    /// Appends a batch. Core gathers it, and hashes it while this writes it. After an error the
+    /// writer is only good for `abort`.
+    async fn write(&mut self, batch: Vec<Bytes>) -> Result<(), StorageError>;
+
+    /// Makes all accepted bytes survive a crash of the process. The previous checkpoint stays
+    /// usable until the upload is opened, committed or aborted from the new one.
+    async fn checkpoint(self: Box<Self>) -> Result<Checkpoint, StorageError>;
+
+    /// Publishes the accepted bytes as a blob. A [`Verified`] can be made only by core, after
+    /// hashing every one of them; the driver need not hash again. A failure says from which
+    /// checkpoint, if any, the upload can go on.
+    async fn commit(self: Box<Self>, content: Verified) -> Result<(), CommitFailed>;
+
+    /// Gives up what was accepted since the writer was opened.
+    async fn abort(self: Box<Self>) -> Result<(), StorageError>;
+}
+
+/// Small documents under validated paths. One fact, one record: nothing shared between requests
+/// is ever read, changed and written back.
+///
+/// # Contract
+/// * `put` replaces atomically; a reader sees the old value or the new one.
+/// * Of several concurrent `Create` or `IfVersion` puts exactly one is `Done`.
+/// * A `get` or `list` that begins after a `put` returned sees it.
+/// * `list` yields in the byte order of the full key; a directory sorts as `name/`.
+/// * Deleting what is absent is `Done`; a directory left empty is gone.
+/// * An I/O fault is an error and never "absent".
+#[async_trait]
+pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
+    /// The record, or `None` where there is none.
+    async fn get(&self, path: &StorePath) -> Result<Option<Record>, StorageError>;
+
+    /// Writes the whole record under the condition of `mode`.
+    async fn put(
+        &self,
+        path: &StorePath,
+        value: Bytes,
+        mode: PutMode,
+        durability: Durability,
+    ) -> Result<Outcome, StorageError>;
+
+    /// Removes the record, if it is still this version; durably.
+    async fn delete(
+        &self,
+        path: &StorePath,
+        if_version: Option<&Version>,
+    ) -> Result<Outcome, StorageError>;
+
+    /// What the query asks for, as a stream: nothing is gathered beyond a bounded page.
+    fn list(&self, query: ListQuery) -> BoxStream<'_, Result<RecordEntry, StorageError>>;
+
+    /// A mark that differs after any entry directly below `dir` has come or gone, by whomever.
+    /// `None` where the store has no such thing, or cannot tell at this moment.
+    async fn stamp(&self, dir: &StorePath) -> Result<Option<Version>, StorageError>;
+
+    /// What was found at opening. Core refuses what needs more.
+    fn guarantees(&self) -> Guarantees;
+}
+
+/// What a driver factory returns. The halves may come from different drivers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Storage {
+    /// Heavy immutable bytes.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Small documents.
+    pub records: Arc<dyn RecordStore>,
+}
+
+impl Storage {
+    /// From two halves.
+    #[must_use]
+    pub fn new(blobs: Arc<dyn BlobStore>, records: Arc<dyn RecordStore>) -> Self {
+        Self { blobs, records }
+    }
+
+    /// From one driver that is both.
+    pub fn from_driver<D: BlobStore + RecordStore>(driver: D) -> Self {
+        let driver = Arc::new(driver);
+        Self {
+            blobs: Arc::clone(&driver) as _,
+            records: driver,
+        }
+    }
+}

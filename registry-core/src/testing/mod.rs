@@ -1,0 +1,1 @@
+//! What driver crates test with (feature `testing`).
