@@ -93,6 +93,8 @@ pub enum Dir {
     Revisions(RepositoryName, Algorithm),
     /// The tags of a repository.
     Tags(RepositoryName),
+    /// One tag.
+    Tag(RepositoryName, Tag),
     /// The referrers of a subject.
     Referrers(RepositoryName, Digest),
     /// The uploads that distribution has begun in a repository.
@@ -225,6 +227,7 @@ impl Dir {
                 format!("{V2}/repositories/{name}/_manifests/revisions/{algorithm}")
             }
             Self::Tags(name) => format!("{V2}/repositories/{name}/_manifests/tags"),
+            Self::Tag(name, tag) => format!("{V2}/repositories/{name}/_manifests/tags/{tag}"),
             Self::Referrers(name, subject) => format!(
                 "{V2}/repositories/{name}/_referrers/{}/{}",
                 subject.algorithm(),

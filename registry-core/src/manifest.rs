@@ -1,0 +1,253 @@
+//! Manifests: exact bytes, and what is read out of them.
+
+mod parse;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Algorithm, Digest};
+use crate::hasher::digest_of;
+use crate::media_type::{self, MediaType};
+
+/// Most descriptors in one manifest.
+pub const MAX_DESCRIPTORS: usize = 10_000;
+
+/// Deepest nesting of a manifest's JSON.
+pub const MAX_DEPTH: usize = 64;
+
+/// The kinds of manifest that are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Docker image manifest, schema 2.
+    DockerManifest,
+    /// Docker manifest list.
+    DockerList,
+    /// OCI image manifest.
+    OciManifest,
+    /// OCI image index.
+    OciIndex,
+}
+
+impl Kind {
+    /// The kind of this media type, if we accept it.
+    #[must_use]
+    pub fn of(media_type: &str) -> Option<Self> {
+        Some(match media_type {
+            media_type::DOCKER_MANIFEST => Self::DockerManifest,
+            media_type::DOCKER_LIST => Self::DockerList,
+            media_type::OCI_MANIFEST => Self::OciManifest,
+            media_type::OCI_INDEX => Self::OciIndex,
+            _ => return None,
+        })
+    }
+
+    /// Its media type.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::DockerManifest => media_type::DOCKER_MANIFEST,
+            Self::DockerList => media_type::DOCKER_LIST,
+            Self::OciManifest => media_type::OCI_MANIFEST,
+            Self::OciIndex => media_type::OCI_INDEX,
+        }
+    }
+
+    /// Whether it lists other manifests.
+    #[must_use]
+    pub fn is_index(self) -> bool {
+        matches!(self, Self::DockerList | Self::OciIndex)
+    }
+}
+
+/// What a manifest needs, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)]
+pub struct Needs {
+    /// Of what.
+    pub digest: Digest,
+    /// As what.
+    pub role: Role,
+}
+
+/// As what a manifest refers to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Role {
+    /// The config or a layer: a blob of this repository.
+    Blob,
+    /// A layer that may be fetched elsewhere: it need not be here, but is kept if it is.
+    Foreign,
+    /// An entry of an index: a manifest of this repository, or a blob (`BuildKit` caches).
+    Child,
+}
+
+/// A manifest exactly as pushed, and what we read out of it. The bytes are never re-serialised.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    bytes: Bytes,
+    digest: Digest,
+    kind: Kind,
+    names_its_type: bool,
+    needs: Vec<Needs>,
+    subject: Option<Digest>,
+    artifact_type: Option<MediaType>,
+    annotations: BTreeMap<String, String>,
+}
+
+/// Why bytes are no manifest that we accept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// `MANIFEST_INVALID`, with the reason.
+    #[error("{0}")]
+    Invalid(String),
+    /// `DIGEST_INVALID`: a descriptor's digest is none, with its text.
+    #[error("{0:?} is not a digest of a supported algorithm")]
+    Digest(String),
+}
+
+impl Manifest {
+    /// Reads and validates a manifest that is being pushed (`protocol` 8.3).
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn parse(
+        bytes: Bytes,
+        content_type: Option<&MediaType>,
+        algorithm: Algorithm,
+    ) -> Result<Self, ManifestError> {
+        let body = parse::read(&bytes)?;
+        let kind = parse::kind(&body, content_type)?;
+        parse::validate(&body, kind)?;
+        let names_its_type = body.media_type.is_some();
+        let digest = digest_of(algorithm, &bytes);
+        let (needs, subject) = parse::references(&body)?;
+        Ok(Self {
+            digest,
+            kind,
+            names_its_type,
+            needs,
+            subject,
+            artifact_type: body.effective_artifact_type(kind),
+            annotations: body.annotations.unwrap_or_default(),
+            bytes,
+        })
+    }
+
+    /// Reads a manifest that is stored already: what can be read of it, without the rules of a
+    /// push, so that what distribution once accepted is understood as well. Schema 1 needs its
+    /// layers.
+    ///
+    /// # Errors
+    /// [`ManifestError::Invalid`] when it is no JSON object of any known form.
+    pub fn load(bytes: Bytes, digest: Digest) -> Result<Self, ManifestError> {
+        let body = parse::read(&bytes)?;
+        let kind = match body.derived_type().and_then(Kind::of) {
+            Some(kind) => kind,
+            None if body.fs_layers.is_some() => Kind::DockerManifest,
+            None => {
+                return Err(ManifestError::Invalid(
+                    "unknown kind of manifest".to_owned(),
+                ));
+            }
+        };
+        let (needs, subject) = parse::references(&body)?;
+        Ok(Self {
+            digest,
+            kind,
+            names_its_type: body.media_type.is_some(),
+            needs,
+            subject,
+            artifact_type: body.effective_artifact_type(kind),
+            annotations: body.annotations.unwrap_or_default(),
+            bytes,
+        })
+    }
+
+    /// The bytes as pushed.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Their digest.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether the body has a `mediaType`, without which a hint is kept.
+    #[must_use]
+    pub fn names_its_type(&self) -> bool {
+        self.names_its_type
+    }
+
+    /// Config, layers and children, each digest once per role.
+    #[must_use]
+    pub fn needs(&self) -> &[Needs] {
+        &self.needs
+    }
+
+    /// What it refers to; it need not exist.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Digest> {
+        self.subject.as_ref()
+    }
+
+    /// How a list of referrers describes it (OCI distribution-spec, "Listing Referrers").
+    #[must_use]
+    pub fn referrer(&self) -> Referrer {
+        Referrer {
+            media_type: self.kind.media_type().to_owned(),
+            digest: self.digest.to_string(),
+            size: self.bytes.len() as u64,
+            artifact_type: self
+                .artifact_type
+                .as_ref()
+                .map(|kind| kind.as_str().to_owned()),
+            annotations: self.annotations.clone(),
+        }
+    }
+}
+
+/// A descriptor in a list of referrers, in the form of the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Referrer {
+    /// Of the referring manifest.
+    pub media_type: String,
+    /// Of the referring manifest.
+    pub digest: String,
+    /// Of the referring manifest, in bytes.
+    pub size: u64,
+    /// Its own `artifactType`, else the media type of its config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// All of its annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The media type to serve stored bytes with: what the body says, else what its shape says.
+/// `None` when it says nothing.
+#[must_use]
+pub fn media_type_of(bytes: &[u8]) -> Option<MediaType> {
+    let body = parse::read(bytes).ok()?;
+    match &body.media_type {
+        Some(media_type) => Some(MediaType::new(media_type)),
+        None => body.derived_type().map(MediaType::new),
+    }
+}
+
+#[cfg(test)]
+mod tests;

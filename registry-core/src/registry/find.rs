@@ -1,0 +1,127 @@
+//! Looking for data and links: a miss is not believed before the trash was looked at.
+
+use bytes::{Bytes, BytesMut};
+
+use super::Inner;
+use crate::digest::Digest;
+use crate::layout::{Key, parse_link};
+use crate::storage::{BlobReader, BlobStat, RangeSpec, Record, StorageError};
+
+/// The largest manifest that is read back from the store. Larger blobs are no manifests.
+const LARGEST_MANIFEST: u64 = 64 << 20;
+
+impl Inner {
+    /// The blob's size and age. Data, then a copy in the trash, then data again, and all of that
+    /// twice, before it is believed to be absent: two collectors can meet (design, section 5).
+    pub(super) async fn find(&self, digest: &Digest) -> Result<BlobStat, StorageError> {
+        for _ in 0..2 {
+            match self.blobs.stat(digest).await {
+                Err(StorageError::NotFound) => {}
+                other => return other,
+            }
+            match self.restore(digest).await {
+                Err(StorageError::NotFound) => {}
+                other => return other,
+            }
+        }
+        Err(StorageError::NotFound)
+    }
+
+    /// Opens the blob, looking for it as [`Inner::find`] does.
+    pub(super) async fn open(
+        &self,
+        digest: &Digest,
+        range: Option<RangeSpec>,
+    ) -> Result<Box<dyn BlobReader>, StorageError> {
+        for _ in 0..2 {
+            match self.blobs.read(digest, range).await {
+                Err(StorageError::NotFound) => {}
+                other => return other,
+            }
+            match self.restore(digest).await {
+                Err(StorageError::NotFound) => {}
+                Ok(_) => return self.blobs.read(digest, range).await,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StorageError::NotFound)
+    }
+
+    async fn restore(&self, digest: &Digest) -> Result<BlobStat, StorageError> {
+        if self.options.read_only {
+            return Err(StorageError::NotFound);
+        }
+        let _alone = self.digests.exclusive(digest).await;
+        self.blobs.restore(digest).await
+    }
+
+    /// The record and the digest that it holds. An empty or garbled link, which a crash of
+    /// distribution can leave, is absent; it is logged, since somebody should know.
+    pub(super) async fn link(&self, key: &Key) -> Result<Option<(Digest, Record)>, StorageError> {
+        let path = key.path();
+        let Some(record) = self.records.get(&path).await? else {
+            return Ok(None);
+        };
+        let digest = parse_link(&record.value);
+        if digest.is_none() {
+            tracing::warn!(%path, "link holds no digest; taken as absent");
+        }
+        Ok(digest.map(|digest| (digest, record)))
+    }
+
+    /// The bytes of a manifest: from memory, or read and hashed before they are used.
+    pub(super) async fn manifest_bytes(&self, digest: &Digest) -> Result<Bytes, StorageError> {
+        if let Some(bytes) = self.manifests.get(digest) {
+            return Ok(bytes);
+        }
+        let bytes = self.read_small(digest).await?;
+        if crate::hasher::digest_of(digest.algorithm(), &bytes) != *digest {
+            return Err(StorageError::backend(
+                "registry",
+                "verifying a manifest",
+                Rotten(*digest),
+            ));
+        }
+        self.manifests.insert(*digest, bytes.clone());
+        Ok(bytes)
+    }
+
+    async fn read_small(&self, digest: &Digest) -> Result<Bytes, StorageError> {
+        let mut reader = self.open(digest, None).await?;
+        let (size, _) = reader.extent();
+        if size > LARGEST_MANIFEST {
+            return Err(StorageError::backend(
+                "registry",
+                "reading a manifest",
+                TooLarge(*digest),
+            ));
+        }
+        let Some(first) = reader
+            .next(usize::try_from(size).unwrap_or(usize::MAX).max(1))
+            .await?
+        else {
+            return Ok(Bytes::new());
+        };
+        if first.len() as u64 == size {
+            return Ok(first);
+        }
+        let mut bytes = BytesMut::from(&first[..]);
+        while let Some(piece) = reader.next(1 << 20).await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes.freeze())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the bytes stored for {0} are others")]
+struct Rotten(Digest);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is too large to be a manifest")]
+struct TooLarge(Digest);
+
+/// A digest as the content of a link: bare, as distribution writes it.
+pub(super) fn link_content(digest: &Digest) -> Bytes {
+    Bytes::from(digest.to_string())
+}

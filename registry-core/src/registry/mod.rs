@@ -1,0 +1,194 @@
+//! The semantics of a registry, once for every driver.
+
+mod blobs;
+mod catalog;
+mod find;
+mod manifests;
+mod ordered;
+mod page;
+mod pump;
+mod push;
+mod recent;
+mod referrers;
+mod removal;
+mod signer;
+mod tags;
+mod uploads;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+pub use self::blobs::{BlobContent, BlobInfo};
+pub use self::manifests::ServedManifest;
+pub use self::page::{Page, PageRequest};
+pub use self::push::{PushedManifest, PutManifest};
+use self::recent::{Finished, Sightings};
+pub use self::referrers::ReferrersPage;
+use self::signer::Signer;
+pub use self::uploads::{Append, Body, Mounted, NewUpload, UploadUrl};
+use crate::access::Secret;
+use crate::ambient::Ambient;
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::events::{Event, EventAction, EventSink, NoEvents};
+use crate::locks::KeyedLocks;
+use crate::media_type::MediaType;
+use crate::name::RepositoryName;
+use crate::rules::Grant;
+use crate::storage::{BlobStore, RecordStore, Storage, UploadId};
+
+/// What the configuration decides about the semantics.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Clock and randomness.
+    pub ambient: Ambient,
+    /// Whether blobs, manifests and tags may be deleted (`storage.delete.enabled`).
+    pub delete: bool,
+    /// Signs the state of uploads (`http.secret`); without one a key is kept in the store.
+    pub secret: Option<Secret<String>>,
+    /// How long an unfinished upload lives (`storage.maintenance.uploadpurging.age`).
+    pub upload_age: Duration,
+    /// Whether the children of an index must exist (`validation.manifests.indexes.platforms`).
+    pub children_must_exist: bool,
+    /// Whether nothing may be written (`storage.maintenance.readonly.enabled`).
+    pub read_only: bool,
+    /// Told about what happens.
+    pub events: Arc<dyn EventSink>,
+}
+
+impl Options {
+    /// distribution's defaults.
+    #[must_use]
+    pub fn new(ambient: Ambient) -> Self {
+        Self {
+            ambient,
+            delete: false,
+            secret: None,
+            upload_age: Duration::from_secs(168 * 3600),
+            children_must_exist: true,
+            read_only: false,
+            events: Arc::new(NoEvents),
+        }
+    }
+}
+
+/// A registry over a store: the entry point of all semantics. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    blobs: Arc<dyn BlobStore>,
+    records: Arc<dyn RecordStore>,
+    options: Options,
+    signer: Signer,
+    digests: KeyedLocks<Digest>,
+    repositories: KeyedLocks<RepositoryName>,
+    writers: KeyedLocks<UploadId>,
+    finished: Finished,
+    sightings: Sightings,
+    manifests: Cache<Digest, Bytes, BytesWeight>,
+    types: Cache<Digest, MediaType>,
+    scans: referrers::Scans,
+}
+
+/// Bytes of manifests kept in memory.
+const MANIFEST_CACHE: u64 = 64 << 20;
+
+#[derive(Clone)]
+struct BytesWeight;
+
+impl Weighter<Digest, Bytes> for BytesWeight {
+    fn weight(&self, _digest: &Digest, bytes: &Bytes) -> u64 {
+        bytes.len() as u64 + 128
+    }
+}
+
+impl Registry {
+    /// Over this store.
+    ///
+    /// # Errors
+    /// When the key that signs uploads can be neither read nor made.
+    pub async fn open(storage: Storage, options: Options) -> Result<Self, RegistryError> {
+        let signer = Signer::open(&*storage.records, &options).await?;
+        Ok(Self(Arc::new(Inner {
+            blobs: storage.blobs,
+            records: storage.records,
+            signer,
+            digests: KeyedLocks::default(),
+            repositories: KeyedLocks::default(),
+            writers: KeyedLocks::default(),
+            finished: Finished::default(),
+            sightings: Sightings::default(),
+            manifests: Cache::with_weighter(20_000, MANIFEST_CACHE, BytesWeight),
+            types: Cache::new(20_000),
+            scans: referrers::Scans::default(),
+            options,
+        })))
+    }
+
+    /// A repository, for someone who was granted what the request wants of it.
+    #[must_use]
+    pub fn repository(&self, name: RepositoryName, grant: Grant) -> Repository {
+        Repository {
+            inner: Arc::clone(&self.0),
+            name,
+            grant,
+        }
+    }
+}
+
+/// One repository, as one caller may use it.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    inner: Arc<Inner>,
+    name: RepositoryName,
+    grant: Grant,
+}
+
+impl Repository {
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    fn must_write(&self) -> Result<(), RegistryError> {
+        if self.inner.options.read_only {
+            return Err(RegistryError::Unsupported("the registry is read-only"));
+        }
+        Ok(())
+    }
+
+    fn must_delete(&self) -> Result<(), RegistryError> {
+        self.must_write()?;
+        if !self.inner.options.delete {
+            return Err(RegistryError::Unsupported(
+                "deletion is disabled (storage.delete.enabled)",
+            ));
+        }
+        Ok(())
+    }
+
+    fn event(&self, action: EventAction) -> Event {
+        Event::new(action, &self.name, self.grant.who().name.as_deref())
+    }
+
+    fn emit(&self, event: Event) {
+        self.inner.options.events.emit(event);
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("blobs", &self.blobs)
+            .field("records", &self.records)
+            .finish_non_exhaustive()
+    }
+}

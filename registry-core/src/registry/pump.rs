@@ -1,0 +1,89 @@
+//! From a client's body into an upload: while one batch is written and hashed, the next arrives.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future;
+
+use super::uploads::Body;
+use crate::error::RegistryError;
+use crate::hasher::Hasher;
+use crate::storage::{StorageError, UploadWriter};
+
+/// Bytes gathered before they are written: large enough that a trip to the blocking pool is
+/// cheap beside the work, small enough that two of them per upload are no burden.
+const BATCH: usize = 512 << 10;
+
+/// Below this, hashing costs less than a trip to the blocking pool.
+const HASH_INLINE: usize = 32 << 10;
+
+/// How a pump ended: the hash of all that was written, how much that was, and what cut it short.
+pub(super) struct Pumped {
+    pub(super) hasher: Hasher,
+    pub(super) received: u64,
+    pub(super) cut: Result<(), RegistryError>,
+}
+
+/// Moves all of `body`. An error of the body is told in `cut`, and what arrived is written; an
+/// error of the store ends everything.
+pub(super) async fn pump(
+    body: &mut Body<'_>,
+    writer: &mut dyn UploadWriter,
+    mut hasher: Hasher,
+) -> Result<Pumped, StorageError> {
+    let mut received = 0;
+    let (mut batch, mut end) = gather(body).await;
+    while !batch.is_empty() {
+        received += length(&batch) as u64;
+        let write = writer.write(batch.clone());
+        let stored = future::try_join(write, hash(hasher, batch));
+        if end.is_some() {
+            hasher = stored.await?.1;
+            break;
+        }
+        let (stored, next) = future::join(stored, gather(body)).await;
+        hasher = stored?.1;
+        (batch, end) = next;
+    }
+    let cut = end.unwrap_or(Ok(()));
+    Ok(Pumped {
+        hasher,
+        received,
+        cut,
+    })
+}
+
+/// The next batch, and how the body ended if it did.
+async fn gather(body: &mut Body<'_>) -> (Vec<Bytes>, Option<Result<(), RegistryError>>) {
+    let (mut batch, mut len) = (Vec::new(), 0);
+    while len < BATCH {
+        match body.next().await {
+            None => return (batch, Some(Ok(()))),
+            Some(Err(error)) => return (batch, Some(Err(RegistryError::Body(error)))),
+            Some(Ok(piece)) if piece.is_empty() => {}
+            Some(Ok(piece)) => {
+                len += piece.len();
+                batch.push(piece);
+            }
+        }
+    }
+    (batch, None)
+}
+
+fn length(batch: &[Bytes]) -> usize {
+    batch.iter().map(Bytes::len).sum()
+}
+
+/// Hashes a batch: off the workers when it is worth the trip.
+pub(super) async fn hash(mut hasher: Hasher, batch: Vec<Bytes>) -> Result<Hasher, StorageError> {
+    if length(&batch) <= HASH_INLINE {
+        batch.iter().for_each(|piece| hasher.update(piece));
+        return Ok(hasher);
+    }
+    let work = move || {
+        batch.iter().for_each(|piece| hasher.update(piece));
+        hasher
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StorageError::backend("registry", "hashing", error))
+}

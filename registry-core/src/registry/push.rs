@@ -1,0 +1,367 @@
+//! Pushing a manifest. The order of its writes is what makes collection safe: the root is
+//! written, and only then the data is looked at (design, section 5).
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+
+use super::Repository;
+use super::find::link_content;
+use crate::digest::{Algorithm, Digest};
+use crate::error::RegistryError;
+use crate::events::EventAction;
+use crate::layout::Key;
+use crate::manifest::{Manifest, Needs, Role};
+use crate::media_type::MediaType;
+use crate::name::Tag;
+use crate::reference::Reference;
+use crate::storage::{
+    Durability, Outcome, PutMode, Record, StorageError, UploadHint, UploadId, Verified, Version,
+};
+
+/// Looks at the store that run side by side for one manifest.
+const SIDE_BY_SIDE: usize = 16;
+
+/// A manifest to be pushed.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs)]
+pub struct PutManifest {
+    /// What the URL names.
+    pub reference: Reference,
+    /// Tags that are to point to it as well (`?tag=`); for a digest only.
+    pub tags: Vec<Tag>,
+    /// The digest that the client named beside a tag (`?digest=`).
+    pub digest: Option<Digest>,
+    /// As declared.
+    pub content_type: Option<MediaType>,
+    /// Exactly these are stored.
+    pub bytes: Bytes,
+}
+
+/// A manifest that was accepted.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PushedManifest {
+    /// Its address.
+    pub digest: Digest,
+    /// What it refers to.
+    pub subject: Option<Digest>,
+    /// The tags of `?tag=` that now point to it.
+    pub tags: Vec<Tag>,
+}
+
+/// A tag that was set, and what it was before.
+struct Tagged {
+    tag: Tag,
+    before: Option<Record>,
+    now: Option<Version>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Hint {
+    form: u32,
+    media_type: String,
+}
+
+/// The media type that a hint tells.
+pub(super) fn parse_hint(content: &[u8]) -> Option<MediaType> {
+    let hint: Hint = serde_json::from_slice(content).ok()?;
+    Some(MediaType::new(&hint.media_type))
+}
+
+impl Repository {
+    /// Accepts a manifest: 201 means that it, everything it needs and its tags are on stable
+    /// storage.
+    ///
+    /// # Errors
+    /// [`RegistryError::ManifestBlobUnknown`] when it needs what is not here; then no tag was
+    /// moved. [`RegistryError::ManifestInvalid`] and [`RegistryError::DigestInvalid`] before
+    /// anything is written.
+    pub async fn put_manifest(&self, put: PutManifest) -> Result<PushedManifest, RegistryError> {
+        self.must_write()?;
+        let named = match &put.reference {
+            Reference::Digest(digest) => Some(*digest),
+            Reference::Tag(_) => put.digest,
+        };
+        let algorithm = named.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+        let manifest = Manifest::parse(put.bytes, put.content_type.as_ref(), algorithm)?;
+        if named.is_some_and(|named| named != *manifest.digest()) {
+            return Err(RegistryError::DigestInvalid(format!(
+                "content is {}",
+                manifest.digest()
+            )));
+        }
+        let needs = self.present(&manifest).await?;
+        let by_digest = matches!(put.reference, Reference::Digest(_));
+        let tags = match put.reference {
+            Reference::Tag(tag) => vec![tag],
+            Reference::Digest(_) => put.tags.clone(),
+        };
+        self.write(&manifest, &needs, &tags).await?;
+        self.emit_push(&manifest, &tags);
+        self.inner.sightings.add(*manifest.digest(), &self.name);
+        Ok(PushedManifest {
+            digest: *manifest.digest(),
+            subject: manifest.subject().copied(),
+            tags: if by_digest { put.tags } else { Vec::new() },
+        })
+    }
+
+    /// 1: everything it needs is linked here, and its data there.
+    async fn present(&self, manifest: &Manifest) -> Result<Vec<Found>, RegistryError> {
+        let looks = manifest.needs().iter().map(|needs| self.look(*needs));
+        let found: Vec<Option<Found>> = stream::iter(looks)
+            .buffered(SIDE_BY_SIDE)
+            .try_collect()
+            .await?;
+        let mut missing = Vec::new();
+        for (needs, found) in manifest.needs().iter().zip(&found) {
+            if found.is_none() && self.is_required(*needs) && !missing.contains(&needs.digest) {
+                missing.push(needs.digest);
+            }
+        }
+        if missing.is_empty() {
+            Ok(found.into_iter().flatten().collect())
+        } else {
+            Err(RegistryError::ManifestBlobUnknown(missing))
+        }
+    }
+
+    fn is_required(&self, needs: Needs) -> bool {
+        match needs.role {
+            Role::Blob => true,
+            Role::Child => self.inner.options.children_must_exist,
+            Role::Foreign => false,
+        }
+    }
+
+    /// Whether one thing is here, and as what: a child may be a manifest or a blob.
+    async fn look(&self, needs: Needs) -> Result<Option<Found>, StorageError> {
+        if needs.role == Role::Child {
+            let key = Key::Revision(self.name.clone(), needs.digest);
+            if let Some((target, _)) = self.inner.link(&key).await?
+                && self.has(&target).await?
+            {
+                return Ok(Some(Found { key, target }));
+            }
+        }
+        let found = self.linked(&needs.digest).await?;
+        let key = Key::Layer(self.name.clone(), needs.digest);
+        Ok(found.map(|(target, _)| Found { key, target }))
+    }
+
+    async fn has(&self, digest: &Digest) -> Result<bool, StorageError> {
+        match self.inner.find(digest).await {
+            Ok(_) => Ok(true),
+            Err(StorageError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// 2 to 7. The bytes come before the lock, which a delete takes alone.
+    async fn write(
+        &self,
+        manifest: &Manifest,
+        needs: &[Found],
+        tags: &[Tag],
+    ) -> Result<(), RegistryError> {
+        self.store_bytes(manifest).await?;
+        let _beside = self.inner.repositories.shared(&self.name).await;
+        let scan = self.inner.scans.writing(&self.name);
+        self.put_link(
+            &Key::Revision(self.name.clone(), *manifest.digest()),
+            manifest.digest(),
+        )
+        .await?;
+        self.put_back(needs).await?;
+        self.put_side_data(manifest).await?;
+        scan.done();
+        let mut tagged = Vec::with_capacity(tags.len());
+        for tag in tags {
+            match self.set_tag(tag, manifest.digest()).await {
+                Ok(set) => tagged.push(set),
+                Err(error) => {
+                    self.take_back(tagged).await;
+                    return Err(error.into());
+                }
+            }
+        }
+        match self.look_again(manifest, needs).await {
+            Ok(missing) if missing.is_empty() => Ok(()),
+            Ok(missing) => {
+                self.take_back(tagged).await;
+                Err(RegistryError::ManifestBlobUnknown(missing))
+            }
+            Err(error) => {
+                self.take_back(tagged).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// 2: the manifest's own bytes, committed anew even if they are there: their age counts.
+    async fn store_bytes(&self, manifest: &Manifest) -> Result<(), StorageError> {
+        let id = UploadId::new(self.inner.options.ambient.random_u128());
+        let len = manifest.bytes().len() as u64;
+        let hint = UploadHint {
+            digest: Some(*manifest.digest()),
+            size: Some(len),
+        };
+        let mut writer = self.inner.blobs.open_upload(&id, None, hint).await?;
+        if let Err(error) = writer.write(vec![manifest.bytes().clone()]).await {
+            let _ = writer.abort().await;
+            let _ = self.inner.blobs.abort_upload(&id, None).await;
+            return Err(error);
+        }
+        let _beside = self.inner.digests.shared(manifest.digest()).await;
+        let content = Verified::new(*manifest.digest(), len);
+        if let Err(failed) = writer.commit(content).await {
+            let _ = self.inner.blobs.abort_upload(&id, failed.checkpoint).await;
+            return Err(failed.source);
+        }
+        Ok(())
+    }
+
+    async fn put_link(&self, key: &Key, target: &Digest) -> Result<Option<Version>, StorageError> {
+        let (path, value) = (key.path(), link_content(target));
+        match self
+            .inner
+            .records
+            .put(&path, value, PutMode::Replace, Durability::Durable)
+            .await?
+        {
+            Outcome::Done(version) => Ok(version),
+            // No condition was asked for.
+            Outcome::Conflict => Ok(None),
+        }
+    }
+
+    /// 4: links that have gone since they were looked at.
+    async fn put_back(&self, needs: &[Found]) -> Result<(), StorageError> {
+        let back = needs.iter().map(|found| async move {
+            if self.inner.link(&found.key).await?.is_none() {
+                let _beside = self.inner.digests.shared(&found.target).await;
+                self.put_link(&found.key, &found.target).await?;
+            }
+            Ok::<_, StorageError>(())
+        });
+        stream::iter(back)
+            .buffer_unordered(SIDE_BY_SIDE)
+            .try_collect()
+            .await
+    }
+
+    /// 5: the referrer record, if there is a subject; a hint, if the body does not name its type.
+    async fn put_side_data(&self, manifest: &Manifest) -> Result<(), StorageError> {
+        if let Some(subject) = manifest.subject() {
+            self.put_referrer(manifest, subject).await?;
+        }
+        if !manifest.names_its_type() {
+            let hint = Hint {
+                form: 1,
+                media_type: manifest.kind().media_type().to_owned(),
+            };
+            let value = Bytes::from(serde_json::to_vec(&hint).unwrap_or_default());
+            let path = Key::MediaType(self.name.clone(), *manifest.digest()).path();
+            let (mode, durability) = (PutMode::Replace, Durability::Durable);
+            let _ = self
+                .inner
+                .records
+                .put(&path, value, mode, durability)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// 6: the index link, then the tag itself, last of all.
+    async fn set_tag(&self, tag: &Tag, digest: &Digest) -> Result<Tagged, StorageError> {
+        let current = Key::TagCurrent(self.name.clone(), tag.clone());
+        let before = self.inner.records.get(&current.path()).await?;
+        self.put_link(
+            &Key::TagIndex(self.name.clone(), tag.clone(), *digest),
+            digest,
+        )
+        .await?;
+        let now = self.put_link(&current, digest).await?;
+        Ok(Tagged {
+            tag: tag.clone(),
+            before,
+            now,
+        })
+    }
+
+    /// The tags go back to what they were, unless someone has moved them since.
+    async fn take_back(&self, tagged: Vec<Tagged>) {
+        for Tagged { tag, before, now } in tagged.into_iter().rev() {
+            let path = Key::TagCurrent(self.name.clone(), tag.clone()).path();
+            let records = &self.inner.records;
+            let back = match (before, now) {
+                (Some(before), Some(now)) => {
+                    let mode = PutMode::IfVersion(now);
+                    records
+                        .put(&path, before.value, mode, Durability::Durable)
+                        .await
+                }
+                (Some(before), None) => {
+                    records
+                        .put(&path, before.value, PutMode::Replace, Durability::Durable)
+                        .await
+                }
+                (None, now) => records.delete(&path, now.as_ref()).await,
+            };
+            if let Err(error) = back {
+                tracing::error!(%error, %tag, repository = %self.name, "tag not taken back");
+            }
+        }
+    }
+
+    /// 7: only now the data is looked at: own revision, links and revisions, all bytes. What
+    /// went is put back; what cannot be had any more is the answer.
+    async fn look_again(
+        &self,
+        manifest: &Manifest,
+        needs: &[Found],
+    ) -> Result<Vec<Digest>, StorageError> {
+        let own = Key::Revision(self.name.clone(), *manifest.digest());
+        while self.inner.link(&own).await?.is_none() {
+            self.put_link(&own, manifest.digest()).await?;
+        }
+        self.put_back(needs).await?;
+        let own = std::iter::once(*manifest.digest());
+        let all: Vec<Digest> = needs.iter().map(|found| found.target).chain(own).collect();
+        let looks = all
+            .into_iter()
+            .map(|digest| async move { Ok::<_, StorageError>((digest, self.has(&digest).await?)) });
+        let seen: Vec<(Digest, bool)> = stream::iter(looks)
+            .buffered(SIDE_BY_SIDE)
+            .try_collect()
+            .await?;
+        Ok(seen
+            .into_iter()
+            .filter(|(_, there)| !there)
+            .map(|(digest, _)| digest)
+            .collect())
+    }
+
+    fn emit_push(&self, manifest: &Manifest, tags: &[Tag]) {
+        let media_type = Some(MediaType::new(manifest.kind().media_type()));
+        let size = Some(manifest.bytes().len() as u64);
+        let event = self
+            .event(EventAction::Push)
+            .target(*manifest.digest(), size, media_type);
+        if tags.is_empty() {
+            self.emit(event);
+            return;
+        }
+        for tag in tags {
+            self.emit(event.clone().tag(tag));
+        }
+    }
+}
+
+/// Something a manifest needs that is here: the link that makes it visible, and its data.
+#[derive(Clone, Debug)]
+struct Found {
+    key: Key,
+    target: Digest,
+}

@@ -1,0 +1,146 @@
+//! Who refers to a subject: records made on push, and a scan for what distribution has pushed.
+
+mod scan;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::scan::Scans;
+use super::Repository;
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::layout::{Dir, Key, parse_flat};
+use crate::manifest::{Manifest, Referrer};
+use crate::storage::{Durability, ListQuery, PutMode, StorageError};
+
+/// Bytes of descriptors in one page: clients take an answer of more than 4 MiB for none.
+const PAGE_BYTES: usize = 2 << 20;
+
+/// A page of referrers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ReferrersPage {
+    /// In the order of their digests.
+    pub referrers: Vec<Referrer>,
+    /// Where the next page begins, if something follows.
+    pub next: Option<Digest>,
+}
+
+/// The record of one referrer.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    form: u32,
+    referrer: Referrer,
+}
+
+impl Repository {
+    /// Manifests of this repository whose subject is this digest, which need not exist; of these
+    /// artifact types only, if any are named.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn referrers(
+        &self,
+        subject: &Digest,
+        types: &[String],
+        n: Option<usize>,
+        last: Option<Digest>,
+    ) -> Result<ReferrersPage, RegistryError> {
+        self.settle_referrers().await?;
+        let after = last.map(|last| format!("{}-{}", last.algorithm(), last.hex()));
+        let dir = Dir::Referrers(self.name.clone(), *subject).path();
+        let mut listing = self
+            .inner
+            .records
+            .list(ListQuery::children(dir).after(after));
+        let mut page = ReferrersPage {
+            referrers: Vec::new(),
+            next: last,
+        };
+        let (mut bytes, limit) = (0, n.unwrap_or(usize::MAX));
+        while let Some(entry) = listing.next().await {
+            let entry = entry?;
+            let Some(digest) = parse_flat(entry.name()) else {
+                continue;
+            };
+            let Some((referrer, size)) = self.referrer(subject, &digest).await? else {
+                continue;
+            };
+            let kind = referrer.artifact_type.as_deref().unwrap_or_default();
+            if !types.is_empty() && !types.iter().any(|wanted| wanted == kind) {
+                continue;
+            }
+            if page.referrers.len() >= limit
+                || bytes + size > PAGE_BYTES && !page.referrers.is_empty()
+            {
+                return Ok(page);
+            }
+            bytes += size;
+            page.referrers.push(referrer);
+            page.next = Some(digest);
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    /// One referrer, if its revision is still there, and how large its description is.
+    async fn referrer(
+        &self,
+        subject: &Digest,
+        digest: &Digest,
+    ) -> Result<Option<(Referrer, usize)>, StorageError> {
+        let key = Key::Revision(self.name.clone(), *digest);
+        let Some((target, _)) = self.inner.link(&key).await? else {
+            return Ok(None);
+        };
+        let (repository, referrer) = (self.name.clone(), *digest);
+        let path = Key::Referrer {
+            repository,
+            subject: *subject,
+            referrer,
+        }
+        .path();
+        let record = self.inner.records.get(&path).await?;
+        if let Some(record) = &record
+            && let Ok(wire) = serde_json::from_slice::<Wire>(&record.value)
+        {
+            return Ok(Some((wire.referrer, record.value.len())));
+        }
+        // Torn or of another release: the manifest itself tells.
+        let bytes = match self.inner.manifest_bytes(&target).await {
+            Ok(bytes) => bytes,
+            Err(StorageError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let manifest = Manifest::load(bytes, *digest).ok();
+        let manifest = manifest.filter(|manifest| manifest.subject() == Some(subject));
+        Ok(manifest.map(|manifest| (manifest.referrer(), manifest.bytes().len())))
+    }
+
+    /// Writes the record of one referrer.
+    pub(super) async fn put_referrer(
+        &self,
+        manifest: &Manifest,
+        subject: &Digest,
+    ) -> Result<(), StorageError> {
+        let wire = Wire {
+            form: 1,
+            referrer: manifest.referrer(),
+        };
+        let value = Bytes::from(serde_json::to_vec(&wire).unwrap_or_default());
+        let (repository, referrer) = (self.name.clone(), *manifest.digest());
+        let path = Key::Referrer {
+            repository,
+            subject: *subject,
+            referrer,
+        }
+        .path();
+        let put = self
+            .inner
+            .records
+            .put(&path, value, PutMode::Replace, Durability::Durable);
+        let _ = put.await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! The signed state in the URL of an upload: a POST writes nothing, so the URL carries what is
+//! known of the upload until its first bytes make a record.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::Options;
+use crate::digest::Algorithm;
+use crate::error::RegistryError;
+use crate::layout::Key;
+use crate::name::RepositoryName;
+use crate::storage::{Durability, Outcome, PutMode, RecordStore, StorageError, UploadId};
+
+/// Length of the signature in bytes.
+const MAC: usize = 32;
+
+/// Signs and verifies the state of uploads.
+#[derive(Clone)]
+pub(super) struct Signer {
+    key: Hmac<Sha256>,
+}
+
+/// What a signed state says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Signed {
+    pub(super) started: SystemTime,
+    pub(super) algorithm: Algorithm,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    repository: &'a str,
+    id: String,
+    /// Seconds since 1970.
+    started: u64,
+    algorithm: &'a str,
+}
+
+impl Signer {
+    /// With the configured secret, else with a key that all replicas find in the store.
+    pub(super) async fn open(
+        records: &dyn RecordStore,
+        options: &Options,
+    ) -> Result<Self, RegistryError> {
+        if let Some(secret) = &options.secret {
+            return Ok(Self::new(secret.expose().as_bytes()));
+        }
+        let path = Key::UploadSecret.path();
+        for _ in 0..3 {
+            if let Some(record) = records
+                .get(&path)
+                .await?
+                .filter(|record| record.value.len() >= MAC)
+            {
+                return Ok(Self::new(&record.value));
+            }
+            let fresh = (options.ambient.random)().to_vec();
+            if options.read_only {
+                return Ok(Self::new(&fresh));
+            }
+            // An empty one is what a crash may leave: it signs nothing and may be replaced.
+            let mode = match records.get(&path).await? {
+                Some(torn) => PutMode::IfVersion(torn.version),
+                None => PutMode::Create,
+            };
+            let put = records.put(&path, Bytes::from(fresh.clone()), mode, Durability::Durable);
+            if let Outcome::Done(_) = put.await? {
+                return Ok(Self::new(&fresh));
+            }
+        }
+        Err(StorageError::backend(
+            "registry",
+            "making the key of uploads",
+            "others keep winning",
+        )
+        .into())
+    }
+
+    fn new(secret: &[u8]) -> Self {
+        // HMAC takes keys of any length (RFC 2104, section 2), so this cannot fail.
+        let key = Hmac::new_from_slice(secret).unwrap_or_else(|_| unreachable_key());
+        Self { key }
+    }
+
+    /// The state of a new upload, for its URL.
+    pub(super) fn sign(&self, repository: &RepositoryName, id: UploadId, state: &Signed) -> String {
+        let started = state
+            .started
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        let wire = Wire {
+            repository: repository.as_str(),
+            id: id.to_string(),
+            started,
+            algorithm: state.algorithm.as_str(),
+        };
+        let body = serde_json::to_vec(&wire).unwrap_or_default();
+        let mut mac = self.key.clone();
+        mac.update(&body);
+        let mut signed = mac.finalize().into_bytes().to_vec();
+        signed.extend_from_slice(&body);
+        URL_SAFE_NO_PAD.encode(signed)
+    }
+
+    /// What a state says, if it is of our making and of this upload.
+    pub(super) fn verify(
+        &self,
+        repository: &RepositoryName,
+        id: UploadId,
+        text: &str,
+    ) -> Option<Signed> {
+        let signed = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
+        let (signature, body) = signed.split_at_checked(MAC)?;
+        let mut mac = self.key.clone();
+        mac.update(body);
+        mac.verify_slice(signature).ok()?;
+        let wire: Wire<'_> = serde_json::from_slice(body).ok()?;
+        if wire.repository != repository.as_str() || wire.id != id.to_string() {
+            return None;
+        }
+        let started = UNIX_EPOCH.checked_add(Duration::from_secs(wire.started))?;
+        Some(Signed {
+            started,
+            algorithm: wire.algorithm.parse().ok()?,
+        })
+    }
+}
+
+/// HMAC over the empty key; only named so that no panic stands in the code.
+fn unreachable_key() -> Hmac<Sha256> {
+    Hmac::new(&Default::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_holds_for_its_repository_and_upload_alone() {
+        let signer = Signer::new(b"secret");
+        let (name, id) = ("a/b".parse().unwrap(), UploadId::new(7));
+        let started = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let state = Signed {
+            started,
+            algorithm: Algorithm::Sha512,
+        };
+        let text = signer.sign(&name, id, &state);
+        assert_eq!(signer.verify(&name, id, &text), Some(state));
+        assert_eq!(signer.verify(&"a/c".parse().unwrap(), id, &text), None);
+        assert_eq!(signer.verify(&name, UploadId::new(8), &text), None);
+        assert_eq!(Signer::new(b"other").verify(&name, id, &text), None);
+        for broken in ["", "x", &text[1..], &format!("{text}AA"), "é"] {
+            assert_eq!(signer.verify(&name, id, broken), None, "{broken:?}");
+        }
+    }
+}

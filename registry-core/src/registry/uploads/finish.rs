@@ -1,0 +1,211 @@
+//! The end of an upload: its bytes, verified, become a blob of the repository.
+
+use super::{Append, Body, Repository, Upload, UploadUrl};
+use crate::digest::{Algorithm, Digest};
+use crate::error::RegistryError;
+use crate::events::EventAction;
+use crate::hasher::Hasher;
+use crate::layout::Key;
+use crate::registry::find::link_content;
+use crate::registry::pump::{self, Pumped};
+use crate::storage::{
+    Checkpoint, CommitFailed, Durability, PutMode, StorageError, UploadHint, UploadId,
+    UploadWriter, Verified,
+};
+
+impl Repository {
+    /// Appends what arrives, and makes a blob of everything if it has this digest. An upload that
+    /// is gone while its blob is here has been finished before: a retry after a lost answer.
+    ///
+    /// # Errors
+    /// [`RegistryError::DigestInvalid`] cancels the upload.
+    pub async fn finish_upload(
+        &self,
+        url: &UploadUrl,
+        append: Append,
+        body: Body<'_>,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        self.must_write()?;
+        let (_only, upload) = match self.enter(url).await {
+            Err(RegistryError::UploadUnknown) if self.stat_blob(digest).await.is_ok() => {
+                return Ok(());
+            }
+            entered => entered?,
+        };
+        upload.expect(append)?;
+        self.finish(upload, append, body, digest).await
+    }
+
+    /// An upload begun and finished by one request.
+    ///
+    /// # Errors
+    /// [`RegistryError::DigestInvalid`] when the content has another digest.
+    pub async fn push_blob(
+        &self,
+        append: Append,
+        body: Body<'_>,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let new = self.start_upload(digest.algorithm()).await?;
+        let url = UploadUrl {
+            id: new.id,
+            state: Some(new.state),
+        };
+        self.finish_upload(&url, append, body, digest).await
+    }
+
+    async fn finish(
+        &self,
+        mut upload: Upload,
+        append: Append,
+        mut body: Body<'_>,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let from = upload.checkpoint.take();
+        if upload.len == 0 {
+            // Nothing hashed yet: hash with what is asked for.
+            upload.algorithm = digest.algorithm();
+        }
+        let hasher = self.hasher(&upload, from.clone()).await?;
+        let size = append.declared.map(|declared| declared + upload.len);
+        let hint = UploadHint {
+            digest: (upload.len == 0).then_some(*digest),
+            size,
+        };
+        let mut writer = self.inner.blobs.open_upload(&upload.id, from, hint).await?;
+        let Pumped {
+            hasher,
+            received,
+            cut,
+        } = pump::pump(&mut body, &mut *writer, hasher).await?;
+        if let Err(error) = cut {
+            self.give_up(&upload, writer).await?;
+            return Err(error);
+        }
+        if append.len.is_some_and(|len| len != received) {
+            self.give_up(&upload, writer).await?;
+            return Err(RegistryError::SizeInvalid(format!("received {received}")));
+        }
+        upload.len += received;
+        let (writer, hasher) = self
+            .hashed_as(&upload, writer, hasher, digest.algorithm())
+            .await?;
+        let actual = hasher.clone().finish();
+        if actual != *digest {
+            writer.abort().await?;
+            self.inner.blobs.abort_upload(&upload.id, None).await?;
+            self.end(&upload).await?;
+            return Err(RegistryError::DigestInvalid(format!("content is {actual}")));
+        }
+        if let Err(failed) = self.commit(writer, Verified::new(actual, upload.len)).await {
+            upload.hasher = Some(hasher);
+            return Err(self.keep_after(upload, failed).await.into());
+        }
+        self.end(&upload).await?;
+        self.inner.sightings.add(*digest, &self.name);
+        self.emit(
+            self.event(EventAction::Push)
+                .target(*digest, Some(upload.len), None),
+        );
+        Ok(())
+    }
+
+    /// Blob, then link, under the digest's lock, so that no collector comes between.
+    async fn commit(
+        &self,
+        writer: Box<dyn UploadWriter>,
+        content: Verified,
+    ) -> Result<(), CommitFailed> {
+        let digest = *content.digest();
+        let _beside = self.inner.digests.shared(&digest).await;
+        writer.commit(content).await?;
+        let linked = self.put_layer_link(&digest, &digest).await;
+        linked.map_err(|error| CommitFailed::new(None, error))
+    }
+
+    /// That a blob is visible here: under the name that was asked for, with the name it has.
+    pub(in crate::registry) async fn put_layer_link(
+        &self,
+        named: &Digest,
+        target: &Digest,
+    ) -> Result<(), StorageError> {
+        let path = Key::Layer(self.name.clone(), *named).path();
+        let (value, records) = (link_content(target), &self.inner.records);
+        let _ = records
+            .put(&path, value, PutMode::Replace, Durability::Durable)
+            .await?;
+        Ok(())
+    }
+
+    /// The hash that is asked for: the one made on the way, or, for another algorithm, one over
+    /// the bytes read back. Rare: the client named neither digest nor algorithm beforehand.
+    async fn hashed_as(
+        &self,
+        upload: &Upload,
+        writer: Box<dyn UploadWriter>,
+        hasher: Hasher,
+        algorithm: Algorithm,
+    ) -> Result<(Box<dyn UploadWriter>, Hasher), RegistryError> {
+        if hasher.algorithm() == algorithm {
+            return Ok((writer, hasher));
+        }
+        let mut at = writer.checkpoint().await?;
+        let hasher = self.rehash(&upload.id, &mut at, algorithm).await?;
+        let hint = UploadHint::default();
+        let writer = self
+            .inner
+            .blobs
+            .open_upload(&upload.id, Some(at), hint)
+            .await?;
+        Ok((writer, hasher))
+    }
+
+    pub(super) async fn rehash(
+        &self,
+        id: &UploadId,
+        at: &mut Checkpoint,
+        algorithm: Algorithm,
+    ) -> Result<Hasher, RegistryError> {
+        let mut reader = self.inner.blobs.read_upload(id, at).await?;
+        let mut hasher = Hasher::new(algorithm);
+        while let Some(piece) = reader.next(1 << 20).await? {
+            hasher = pump::hash(hasher, vec![piece]).await?;
+        }
+        Ok(hasher)
+    }
+
+    /// Of an upload whose last bytes did not come: without a record nothing is kept of it.
+    async fn give_up(
+        &self,
+        upload: &Upload,
+        writer: Box<dyn UploadWriter>,
+    ) -> Result<(), StorageError> {
+        writer.abort().await?;
+        if upload.version.is_none() {
+            self.inner.blobs.abort_upload(&upload.id, None).await?;
+        }
+        Ok(())
+    }
+
+    /// A failed commit says from where the upload can go on; its record must say the same.
+    async fn keep_after(&self, mut upload: Upload, failed: CommitFailed) -> StorageError {
+        if let Some(checkpoint) = failed.checkpoint {
+            upload.checkpoint = Some(checkpoint);
+            if let Err(error) = self.save(&mut upload).await {
+                tracing::warn!(%error, upload = %upload.id, "upload lost after a failed commit");
+            }
+        }
+        failed.source
+    }
+
+    /// An upload that had a record leaves a tombstone; of another the process remembers the id.
+    async fn end(&self, upload: &Upload) -> Result<(), RegistryError> {
+        if upload.version.is_some() {
+            self.close(upload).await
+        } else {
+            self.inner.finished.add(upload.id);
+            Ok(())
+        }
+    }
+}
