@@ -3,6 +3,7 @@
 
 mod error;
 mod memory;
+mod reader;
 mod spool;
 mod types;
 
@@ -18,6 +19,7 @@ use futures_util::stream::BoxStream;
 
 pub use self::error::{CommitFailed, StorageError};
 pub use self::memory::MemoryDriver;
+pub use self::reader::BytesReader;
 pub use self::spool::{BlobName, Spooled, WholeBlobs};
 pub use self::types::{
     BlobEntry, BlobStat, ByteRange, Checkpoint, Durability, Guarantees, ListQuery, OpenMode,

@@ -1,4 +1,0 @@
-//! The reference driver.
-/// In memory.
-#[derive(Debug)]
-pub struct MemoryDriver {}

@@ -1,0 +1,81 @@
+//! What the contract leaves open and this driver promises.
+
+use futures_util::TryStreamExt;
+
+use super::*;
+use crate::digest::Digest;
+use crate::layout::{CURRENT_LINK, Dir, Key};
+use crate::name::RepositoryName;
+use crate::storage::{Durability, ListQuery, Outcome, PutMode, RecordEntry, RecordStore};
+
+fn driver() -> MemoryDriver {
+    MemoryDriver::new(Ambient {
+        now: || std::time::SystemTime::UNIX_EPOCH,
+        random: || [7; 32],
+    })
+}
+
+async fn put(driver: &MemoryDriver, key: Key) {
+    let mode = PutMode::Create;
+    let outcome = driver
+        .put(&key.path(), "x".into(), mode, Durability::Durable)
+        .await;
+    assert!(matches!(outcome, Ok(Outcome::Done(Some(_)))));
+}
+
+fn digest(number: u16) -> Digest {
+    let mut bytes = [0; 32];
+    bytes[..2].copy_from_slice(&number.to_be_bytes());
+    Digest::Sha256(bytes)
+}
+
+#[tokio::test]
+async fn a_listing_goes_on_over_pages_and_stops_at_its_limit() {
+    let driver = driver();
+    let name: RepositoryName = "app".parse().unwrap();
+    for number in 0..2 * PAGE as u16 + 500 {
+        put(&driver, Key::MediaType(name.clone(), digest(number))).await;
+    }
+    let query = ListQuery::recursive(Dir::Repository(name).path());
+    let list = async |query| {
+        let found: Vec<RecordEntry> = driver.list(query).try_collect().await.unwrap();
+        assert!(found.is_sorted_by(|a, b| a.name() < b.name()));
+        found.len()
+    };
+    assert_eq!(list(query.clone()).await, 2 * PAGE + 500);
+    assert_eq!(list(query.limit(PAGE + 1)).await, PAGE + 1);
+}
+
+#[tokio::test]
+async fn directories_that_lack_the_record_are_left_out() {
+    let driver = driver();
+    let name: RepositoryName = "app".parse().unwrap();
+    let tag = |text: &str| text.parse().unwrap();
+    put(&driver, Key::TagCurrent(name.clone(), tag("b"))).await;
+    put(&driver, Key::TagIndex(name.clone(), tag("a"), digest(1))).await;
+    let query = ListQuery::children(Dir::Tags(name).path()).holding(CURRENT_LINK);
+    let found: Vec<_> = driver.list(query.limit(1)).try_collect().await.unwrap();
+    assert_eq!(found, [RecordEntry::Directory { name: "b".into() }]);
+}
+
+#[tokio::test]
+async fn a_stamp_changes_with_the_entries_of_its_directory_alone() {
+    let driver = driver();
+    let stamp = async |dir: Dir| driver.stamp(&dir.path()).await.unwrap();
+    let name: RepositoryName = "app".parse().unwrap();
+    let tags = Dir::Tags(name.clone());
+    let current = Key::TagCurrent(name.clone(), "v1".parse().unwrap());
+    put(&driver, Key::Layer(name.clone(), digest(1))).await;
+    let (above, first) = (Dir::Repositories, stamp(tags.clone()).await);
+    let repositories = stamp(above.clone()).await;
+    assert!(first.is_none() && repositories.is_some());
+    put(&driver, current.clone()).await;
+    let second = stamp(tags.clone()).await;
+    assert!(second.is_some());
+    assert_eq!(stamp(above).await, repositories);
+    let gone = driver.delete(&current.path(), None).await.unwrap();
+    assert_eq!(gone, Outcome::Done(None));
+    assert_eq!(stamp(tags.clone()).await, None);
+    put(&driver, current).await;
+    assert_ne!(stamp(tags).await, second);
+}
