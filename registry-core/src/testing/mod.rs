@@ -1,1 +1,239 @@
-//! What driver crates test with (feature `testing`).
+//! What driver crates test with (feature `testing`): the clauses of the storage traits, stamped
+//! out by [`storage_conformance!`](crate::storage_conformance), and a decorator that injects
+//! faults.
+//!
+//! Everything in here is made for tests and panics when it is used wrongly.
+
+pub mod clauses;
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::ambient::Ambient;
+use crate::digest::{Algorithm, Digest};
+use crate::hasher::digest_of;
+use crate::storage::{
+    BlobReader, Checkpoint, RangeSpec, Storage, StorageError, UploadHint, UploadId, Verified,
+};
+
+/// Stamps out one test for each clause of the contract of the two storage traits, so that a
+/// failure names the clause. `$open` is an `async fn()` that returns an empty store, and what
+/// must be kept alive beside it: `(Storage, impl Sized)`. The crate that stamps them out needs
+/// tokio among its development dependencies, with `macros` and `rt-multi-thread`.
+#[macro_export]
+macro_rules! storage_conformance {
+    ($open:ident) => {
+        $crate::__storage_clauses! { $open:
+            a_blob_is_invisible_until_committed,
+            a_committed_blob_reads_back_whole_and_by_range,
+            a_range_of_which_nothing_lies_inside_is_refused,
+            a_reader_gives_no_more_than_asked_and_nothing_empty,
+            a_large_blob_of_odd_batches_reads_back,
+            the_empty_blob_is_a_blob,
+            a_sha512_blob_is_a_blob,
+            what_is_absent_is_not_found,
+            committing_twice_is_the_same_as_once_and_refreshes_the_age,
+            committing_over_a_blob_that_vanished_publishes_it,
+            of_concurrent_commits_of_one_blob_all_succeed,
+            blobs_are_listed_in_digest_order_and_after_any_digest,
+            an_interrupted_append_can_be_resumed,
+            reopening_from_an_older_checkpoint_forgets_the_surplus,
+            an_upload_goes_on_over_several_checkpoints,
+            a_dropped_writer_loses_only_what_came_after_the_checkpoint,
+            an_aborted_writer_gives_up_only_its_own_bytes,
+            an_upload_reads_back_what_it_holds_and_goes_on,
+            opening_without_a_checkpoint_begins_anew,
+            a_checkpoint_of_bytes_that_are_gone_publishes_nothing,
+            an_aborted_upload_is_gone,
+            aborting_an_absent_upload_succeeds,
+            uploads_do_not_touch_each_other,
+            a_sweep_removes_only_old_uploads_that_are_not_named,
+            a_retired_blob_is_gone_and_restore_brings_it_back,
+            restore_finds_a_blob_that_another_restored,
+            restoring_what_never_was_is_not_found,
+            retiring_what_is_absent_is_not_found,
+            a_purged_blob_cannot_be_restored,
+            purging_an_entry_leaves_a_restored_blob_alone,
+            purging_an_entry_leaves_another_copy_alone,
+            purging_what_is_absent_succeeds,
+            the_trash_lists_every_copy_under_an_id_of_its_own,
+            a_reader_of_a_blob_being_retired_never_ends_early,
+            a_record_reads_back_whatever_its_size,
+            create_is_refused_over_a_record,
+            a_conditional_put_needs_the_version_that_is_there,
+            a_conditional_delete_needs_the_version_that_is_there,
+            deleting_an_absent_record_is_done,
+            replacing_a_record_refreshes_its_time,
+            of_concurrent_creates_one_wins,
+            of_concurrent_conditional_puts_one_wins,
+            a_record_is_never_torn,
+            listing_is_in_byte_order_of_the_full_key,
+            listing_resumes_after_a_name_that_need_not_exist,
+            listing_stops_at_its_limit,
+            listing_goes_on_beyond_a_page,
+            listing_children_shows_each_directory_once,
+            listing_what_holds_a_record_shows_all_that_do,
+            listing_an_absent_directory_is_empty,
+            a_directory_left_empty_is_gone,
+            a_put_beside_the_removal_of_its_directory_succeeds,
+            a_stamp_differs_after_an_entry_came_or_went,
+            the_clock_does_not_go_back,
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __storage_clauses {
+    ($open:ident: $($clause:ident),+ $(,)?) => {$(
+        // Two threads, since what runs at once must be able to meet.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $clause() {
+            let (storage, _keep) = $open().await;
+            $crate::testing::clauses::$clause(&storage).await;
+        }
+    )+};
+}
+
+/// The clock of this machine, and bytes random enough for tests.
+#[must_use]
+pub fn ambient() -> Ambient {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a test is its own outermost crate"
+    )]
+    fn now() -> SystemTime {
+        SystemTime::now()
+    }
+    fn random() -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for part in bytes.chunks_exact_mut(8) {
+            part.copy_from_slice(&RandomState::new().hash_one(()).to_be_bytes());
+        }
+        bytes
+    }
+    Ambient { now, random }
+}
+
+/// A new upload.
+#[must_use]
+pub fn upload_id() -> UploadId {
+    UploadId::new(ambient().random_u128())
+}
+
+/// What core hands to a commit of exactly these bytes.
+#[must_use]
+pub fn verified(bytes: &[u8]) -> Verified {
+    verified_as(Algorithm::Sha256, bytes)
+}
+
+/// What core hands to a commit of exactly these bytes under a digest of this algorithm.
+#[must_use]
+pub fn verified_as(algorithm: Algorithm, bytes: &[u8]) -> Verified {
+    Verified::new(digest_of(algorithm, bytes), bytes.len() as u64)
+}
+
+/// Bytes that repeat only after a long while, others for another seed.
+#[must_use]
+pub fn content(seed: u64, len: usize) -> Bytes {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut bytes = BytesMut::with_capacity(len + 8);
+    while bytes.len() < len {
+        // The multiplier of Knuth's MMIX; only the upper half of it is any good.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&state.to_be_bytes()[..4]);
+    }
+    bytes.truncate(len);
+    bytes.freeze()
+}
+
+/// Uploads these bytes in one go and commits them.
+pub async fn publish(storage: &Storage, bytes: &Bytes) -> Digest {
+    publish_as(Algorithm::Sha256, storage, bytes).await
+}
+
+/// Uploads these bytes in one go and commits them under a digest of this algorithm.
+pub async fn publish_as(algorithm: Algorithm, storage: &Storage, bytes: &Bytes) -> Digest {
+    let content = verified_as(algorithm, bytes);
+    let digest = *content.digest();
+    let mut writer = storage
+        .blobs
+        .open_upload(&upload_id(), None, UploadHint::default())
+        .await
+        .expect("opening an upload");
+    if !bytes.is_empty() {
+        let batch = vec![bytes.clone()];
+        writer.write(batch).await.expect("writing to an upload");
+    }
+    writer.commit(content).await.expect("committing");
+    digest
+}
+
+/// Appends bytes to an upload and says where it stands then.
+pub async fn append(
+    storage: &Storage,
+    id: &UploadId,
+    from: Option<Checkpoint>,
+    bytes: &Bytes,
+) -> Checkpoint {
+    let mut writer = storage
+        .blobs
+        .open_upload(id, from, UploadHint::default())
+        .await
+        .expect("opening an upload");
+    let batch = vec![bytes.clone()];
+    writer.write(batch).await.expect("writing to an upload");
+    writer.checkpoint().await.expect("taking a checkpoint")
+}
+
+/// A blob, or the range of it asked for.
+pub async fn read(
+    storage: &Storage,
+    digest: &Digest,
+    range: Option<RangeSpec>,
+) -> Result<Bytes, StorageError> {
+    let mut reader = storage.blobs.read(digest, range).await?;
+    read_to_end(&mut *reader, 64 * 1024).await
+}
+
+/// Everything a reader yields, which must be what it promised.
+pub async fn read_to_end(reader: &mut dyn BlobReader, max: usize) -> Result<Bytes, StorageError> {
+    let (size, part) = reader.extent();
+    assert!(part.start + part.len <= size, "{part:?} of {size} bytes");
+    let mut whole = BytesMut::new();
+    while let Some(piece) = reader.next(max).await? {
+        assert!(!piece.is_empty(), "an empty piece");
+        assert!(piece.len() <= max, "{} of {max} bytes", piece.len());
+        whole.extend_from_slice(&piece);
+    }
+    assert_eq!(whole.len() as u64, part.len, "the extent is what comes");
+    Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_clause_is_stamped_out() {
+        let clauses = [
+            include_str!("clauses/blobs.rs"),
+            include_str!("clauses/listing.rs"),
+            include_str!("clauses/records.rs"),
+            include_str!("clauses/trash.rs"),
+            include_str!("clauses/uploads.rs"),
+        ];
+        let stamped = include_str!("mod.rs");
+        let mut seen = 0;
+        for line in clauses.iter().flat_map(|text| text.lines()) {
+            if let Some(rest) = line.strip_prefix("pub async fn ") {
+                let (name, _) = rest.split_once('(').unwrap();
+                assert!(stamped.contains(&format!(" {name},\n")), "{name}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 40, "{seen} clauses");
+    }
+}

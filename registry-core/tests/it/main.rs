@@ -1,0 +1,3 @@
+//! The conformance suite, over every store of this crate.
+
+mod memory;
