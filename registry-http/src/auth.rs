@@ -1,0 +1,159 @@
+//! From headers to who asks; from a refusal to 401 or 403.
+
+use std::net::IpAddr;
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Request, header};
+use registry_core::access::{
+    Access, AuthError, BearerError, Caller, Challenge, Credentials, Realm, Secret,
+};
+use registry_core::{Grant, Refusal};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::endpoint::Wanted;
+use crate::error::ApiError;
+
+/// Whether this request may do what it wants. Without a grant no handler runs.
+pub(crate) async fn authorize(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    wanted: &Wanted,
+) -> Result<Grant, ApiError> {
+    let scope = || [wanted.required.as_slice(), &wanted.optional].concat();
+    let who = match app.authenticator.authenticate(caller).await {
+        Ok(who) => who,
+        Err(AuthError::Challenge(challenge)) => {
+            return Err(unauthorized(&challenge, &scope(), headers));
+        }
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "authentication failed"
+            );
+            return Err(ApiError::Unavailable);
+        }
+    };
+    match app.rules.authorize(who, &wanted.required, &wanted.optional) {
+        Ok(grant) => Ok(grant),
+        Err(Refusal::Denied) => Err(ApiError::Denied),
+        Err(Refusal::Challenge { scope }) => Err(unauthorized(
+            &app.authenticator.challenge(),
+            &scope,
+            headers,
+        )),
+    }
+}
+
+/// What a request shows of its sender. More than one `Authorization` is ambiguous: refused.
+pub(crate) fn caller(request: &Request<Body>, address: Option<IpAddr>) -> Result<Caller, ApiError> {
+    use base64::Engine;
+    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(ApiError::BadRequest("more than one Authorization header"));
+    }
+    let text = first
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let credentials = if scheme.eq_ignore_ascii_case("bearer") {
+        Credentials::Bearer(Secret::new(rest.trim().to_owned()))
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = base64::engine::general_purpose::STANDARD
+            .decode(rest.trim())
+            .ok();
+        let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+        match pair.as_deref().and_then(|pair| pair.split_once(':')) {
+            Some((user, password)) => Credentials::Basic {
+                user: user.to_owned(),
+                password: Secret::new(password.to_owned()),
+            },
+            None => Credentials::Anonymous,
+        }
+    } else {
+        Credentials::Anonymous
+    };
+    Ok(Caller::new(credentials, address))
+}
+
+fn unauthorized(challenge: &Challenge, scope: &[Access], headers: &HeaderMap) -> ApiError {
+    let text = match challenge {
+        Challenge::Basic { realm } => format!("Basic realm={}", quoted(realm)),
+        Challenge::Bearer {
+            realm,
+            service,
+            error,
+        } => {
+            let mut text = format!(
+                "Bearer realm={},service={}",
+                quoted(&realm_url(realm, headers)),
+                quoted(service)
+            );
+            if !scope.is_empty() {
+                text.push_str(&format!(",scope={}", quoted(&scope_text(scope))));
+            }
+            match error {
+                Some(BearerError::InvalidToken) => text.push_str(",error=\"invalid_token\""),
+                Some(BearerError::InsufficientScope) => {
+                    text.push_str(",error=\"insufficient_scope\"");
+                }
+                _ => {}
+            }
+            text
+        }
+        _ => String::new(),
+    };
+    let challenge = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Basic"));
+    ApiError::Unauthorized {
+        challenge,
+        scope: scope_detail(scope),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn realm_url(realm: &Realm, headers: &HeaderMap) -> String {
+    match realm {
+        Realm::Fixed(url) => url.clone(),
+        Realm::SameHost { path } => {
+            let host = headers
+                .get(header::HOST)
+                .and_then(|host| host.to_str().ok());
+            format!("https://{}{path}", host.unwrap_or_default())
+        }
+        _ => String::new(),
+    }
+}
+
+/// One entry for each resource, its actions together, in the order in which they were wanted.
+fn scope_text(scope: &[Access]) -> String {
+    let mut entries: Vec<(String, Vec<&str>)> = Vec::new();
+    for access in scope {
+        let (resource, action) = match access {
+            Access::Repository { name, action } => (format!("repository:{name}"), action.as_str()),
+            _ => ("registry:catalog".to_owned(), "*"),
+        };
+        match entries.iter_mut().find(|(known, _)| *known == resource) {
+            Some((_, actions)) => actions.push(action),
+            None => entries.push((resource, vec![action])),
+        }
+    }
+    let texts = entries
+        .iter()
+        .map(|(resource, actions)| format!("{resource}:{}", actions.join(",")));
+    texts.collect::<Vec<_>>().join(" ")
+}
+
+fn scope_detail(scope: &[Access]) -> Value {
+    let entries = scope.iter().map(|access| match access {
+        Access::Repository { name, action } => {
+            json!({"Type": "repository", "Class": "", "Name": name.as_str(), "Action": action.as_str()})
+        }
+        _ => json!({"Type": "registry", "Class": "", "Name": "catalog", "Action": "*"}),
+    });
+    Value::Array(entries.collect())
+}

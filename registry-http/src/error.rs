@@ -1,0 +1,190 @@
+//! Errors at the edge: the one table from code to status, and the JSON envelope.
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use registry_core::{ErrorCode, RegistryError, StorageError};
+use serde_json::{Value, json};
+
+/// Why a request is not answered as it wished.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// What the semantics say.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// No request of the API at all.
+    #[error("bad request: {0}")]
+    BadRequest(&'static str),
+    #[error("malformed Content-Range")]
+    BadContentRange,
+    #[error("denied")]
+    Denied,
+    #[error("request body in a content encoding")]
+    Encoded,
+    #[error("internal error")]
+    Internal,
+    #[error("manifest larger than {limit} bytes")]
+    ManifestTooLarge { limit: usize },
+    #[error("method not allowed")]
+    MethodNotAllowed { allow: &'static str },
+    #[error("repository name {0}")]
+    NameInvalid(String),
+    #[error("no such path")]
+    NotFound,
+    #[error("bad number {0:?}")]
+    PaginationNumber(String),
+    #[error("range not satisfiable")]
+    Range { size: u64 },
+    #[error("tag {0:?} does not match the grammar")]
+    TagInvalid(String),
+    #[error("more than {0} tags")]
+    TooManyTags(usize),
+    #[error("authentication required")]
+    Unauthorized {
+        challenge: HeaderValue,
+        scope: Value,
+    },
+    #[error("temporarily unavailable")]
+    Unavailable,
+}
+
+impl ApiError {
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Registry(error) => error.code(),
+            Self::BadRequest(_) | Self::NameInvalid(_) => ErrorCode::NameInvalid,
+            Self::BadContentRange => ErrorCode::BlobUploadInvalid,
+            Self::Denied => ErrorCode::Denied,
+            Self::Encoded | Self::MethodNotAllowed { .. } => ErrorCode::Unsupported,
+            Self::Internal => ErrorCode::Unknown,
+            Self::ManifestTooLarge { .. } => ErrorCode::ManifestInvalid,
+            Self::NotFound => ErrorCode::NameUnknown,
+            Self::PaginationNumber(_) => ErrorCode::PaginationNumberInvalid,
+            Self::Range { .. } => ErrorCode::RangeInvalid,
+            Self::TagInvalid(_) | Self::TooManyTags(_) => ErrorCode::TagInvalid,
+            Self::Unauthorized { .. } => ErrorCode::Unauthorized,
+            Self::Unavailable => ErrorCode::Unavailable,
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ManifestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyTags(_) => StatusCode::URI_TOO_LONG,
+            Self::BadContentRange | Self::Registry(RegistryError::Body(_)) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Registry(RegistryError::Storage(StorageError::Full)) => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
+            Self::Registry(RegistryError::Storage(StorageError::Backend {
+                temporary: true,
+                ..
+            })) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => status_of(self.code()),
+        }
+    }
+
+    /// What helps the client; never internals.
+    fn detail(&self, request_id: &str) -> Value {
+        match self {
+            Self::Registry(error) => match error {
+                RegistryError::BlobUnknown(digest) => json!(digest.to_string()),
+                RegistryError::DigestInvalid(reason)
+                | RegistryError::ManifestInvalid(reason)
+                | RegistryError::ManifestUnknown(reason)
+                | RegistryError::SizeInvalid(reason) => json!(reason),
+                RegistryError::NameUnknown(name) => json!({ "name": name.as_str() }),
+                RegistryError::RangeInvalid(progress) => json!({ "received": progress.len }),
+                RegistryError::Unsupported(reason) => json!(reason),
+                RegistryError::Storage(StorageError::Full) => json!("no space left in the store"),
+                RegistryError::Storage(_) => json!({ "request": request_id }),
+                _ => Value::Null,
+            },
+            Self::PaginationNumber(text) => match text.parse::<i64>() {
+                Ok(n) => json!({ "n": n }),
+                Err(_) => json!({ "n": text }),
+            },
+            Self::Unauthorized { scope, .. } => scope.clone(),
+            Self::Internal => json!({ "request": request_id }),
+            Self::MethodNotAllowed { .. } | Self::Denied | Self::Unavailable => Value::Null,
+            other => json!(other.to_string()),
+        }
+    }
+
+    /// The answer. One entry for each digest that a manifest lacks.
+    pub(crate) fn respond(&self, request_id: &str) -> Response<Body> {
+        let (code, message) = self.code().texts();
+        let entry = |detail: Value| match detail {
+            Value::Null => json!({ "code": code, "message": message }),
+            detail => json!({ "code": code, "message": message, "detail": detail }),
+        };
+        let entries: Vec<Value> = match self {
+            Self::Registry(RegistryError::ManifestBlobUnknown(missing)) => missing
+                .iter()
+                .map(|digest| entry(json!(digest.to_string())))
+                .collect(),
+            _ => vec![entry(self.detail(request_id))],
+        };
+        let body = format!("{}\n", json!({ "errors": entries }));
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json; charset=utf-8"),
+        );
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        match self {
+            Self::MethodNotAllowed { allow } => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::Range { size } => {
+                if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
+                    headers.insert(header::CONTENT_RANGE, value);
+                }
+            }
+            Self::Unauthorized { challenge, .. } => {
+                headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
+            Self::Denied => {
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
+            _ => {}
+        }
+        *response.body_mut() = Body::from(body);
+        response
+    }
+}
+
+/// distribution's status for each code.
+fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::BlobUnknown
+        | ErrorCode::BlobUploadInvalid
+        | ErrorCode::BlobUploadUnknown
+        | ErrorCode::ManifestUnknown
+        | ErrorCode::NameUnknown => StatusCode::NOT_FOUND,
+        ErrorCode::Denied => StatusCode::FORBIDDEN,
+        ErrorCode::DigestInvalid
+        | ErrorCode::ManifestBlobUnknown
+        | ErrorCode::ManifestInvalid
+        | ErrorCode::NameInvalid
+        | ErrorCode::PaginationNumberInvalid
+        | ErrorCode::SizeInvalid
+        | ErrorCode::TagInvalid => StatusCode::BAD_REQUEST,
+        ErrorCode::RangeInvalid => StatusCode::RANGE_NOT_SATISFIABLE,
+        ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        Self::Registry(error.into())
+    }
+}

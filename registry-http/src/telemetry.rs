@@ -1,0 +1,4 @@
+//! x
+pub(crate) fn request_id() -> String {
+    String::new()
+}
