@@ -21,11 +21,11 @@ pub(crate) async fn authorize(
     headers: &HeaderMap,
     wanted: &Wanted,
 ) -> Result<Grant, ApiError> {
-    let scope = || [wanted.required.as_slice(), &wanted.optional].concat();
     let who = match app.authenticator.authenticate(caller).await {
         Ok(who) => who,
         Err(AuthError::Challenge(challenge)) => {
-            return Err(unauthorized(&challenge, &scope(), headers));
+            let scope = [wanted.required.as_slice(), &wanted.optional].concat();
+            return Err(unauthorized(&challenge, &scope, headers));
         }
         Err(error) => {
             tracing::error!(

@@ -1,6 +1,8 @@
 //! Looking for data and links: a miss is not believed before the trash was looked at.
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Inner;
 use crate::digest::Digest;
@@ -120,6 +122,16 @@ struct Rotten(Digest);
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is too large to be a manifest")]
 struct TooLarge(Digest);
+
+/// Runs futures side by side, at most `limit` at once, and gathers their results in order. They
+/// are boxed, so that a caller's future stays `Send` whatever they borrow.
+pub(super) async fn side_by_side<'a, T: Send + 'a>(
+    limit: usize,
+    work: impl Iterator<Item = BoxFuture<'a, Result<T, StorageError>>> + Send,
+) -> Result<Vec<T>, StorageError> {
+    let work: Vec<_> = work.collect();
+    stream::iter(work).buffered(limit).try_collect().await
+}
 
 /// A digest as the content of a link: bare, as distribution writes it.
 pub(super) fn link_content(digest: &Digest) -> Bytes {

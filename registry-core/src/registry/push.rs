@@ -2,11 +2,11 @@
 //! written, and only then the data is looked at (design, section 5).
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 
 use super::Repository;
-use super::find::link_content;
+use super::find::{link_content, side_by_side};
 use crate::digest::{Algorithm, Digest};
 use crate::error::RegistryError;
 use crate::events::EventAction;
@@ -109,11 +109,11 @@ impl Repository {
 
     /// 1: everything it needs is linked here, and its data there.
     async fn present(&self, manifest: &Manifest) -> Result<Vec<Found>, RegistryError> {
-        let looks = manifest.needs().iter().map(|needs| self.look(*needs));
-        let found: Vec<Option<Found>> = stream::iter(looks)
-            .buffered(SIDE_BY_SIDE)
-            .try_collect()
-            .await?;
+        let looks = manifest
+            .needs()
+            .iter()
+            .map(|needs| self.look(*needs).boxed());
+        let found = side_by_side(SIDE_BY_SIDE, looks).await?;
         let mut missing = Vec::new();
         for (needs, found) in manifest.needs().iter().zip(&found) {
             if found.is_none() && self.is_required(*needs) && !missing.contains(&needs.digest) {
@@ -238,17 +238,17 @@ impl Repository {
 
     /// 4: links that have gone since they were looked at.
     async fn put_back(&self, needs: &[Found]) -> Result<(), StorageError> {
-        let back = needs.iter().map(|found| async move {
-            if self.inner.link(&found.key).await?.is_none() {
-                let _beside = self.inner.digests.shared(&found.target).await;
-                self.put_link(&found.key, &found.target).await?;
-            }
-            Ok::<_, StorageError>(())
-        });
-        stream::iter(back)
-            .buffer_unordered(SIDE_BY_SIDE)
-            .try_collect()
-            .await
+        let back = needs.iter().map(|found| self.put_one_back(found).boxed());
+        side_by_side(SIDE_BY_SIDE, back).await?;
+        Ok(())
+    }
+
+    async fn put_one_back(&self, found: &Found) -> Result<(), StorageError> {
+        if self.inner.link(&found.key).await?.is_none() {
+            let _beside = self.inner.digests.shared(&found.target).await;
+            self.put_link(&found.key, &found.target).await?;
+        }
+        Ok(())
     }
 
     /// 5: the referrer record, if there is a subject; a hint, if the body does not name its type.
@@ -329,15 +329,11 @@ impl Repository {
         self.put_back(needs).await?;
         let own = std::iter::once(*manifest.digest());
         let all: Vec<Digest> = needs.iter().map(|found| found.target).chain(own).collect();
-        let looks = all
+        let there = all.iter().map(|digest| self.has(digest).boxed());
+        let there = side_by_side(SIDE_BY_SIDE, there).await?;
+        Ok(all
             .into_iter()
-            .map(|digest| async move { Ok::<_, StorageError>((digest, self.has(&digest).await?)) });
-        let seen: Vec<(Digest, bool)> = stream::iter(looks)
-            .buffered(SIDE_BY_SIDE)
-            .try_collect()
-            .await?;
-        Ok(seen
-            .into_iter()
+            .zip(there)
             .filter(|(_, there)| !there)
             .map(|(digest, _)| digest)
             .collect())

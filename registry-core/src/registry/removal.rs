@@ -1,18 +1,22 @@
 //! Deleting manifests and tags: the order of a push, backwards.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, TryStreamExt};
 
 use super::Repository;
+use super::find::side_by_side;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::events::EventAction;
 use crate::layout::{Dir, Key};
 use crate::name::Tag;
 use crate::reference::Reference;
-use crate::storage::{ListQuery, Outcome, RecordEntry, StorageError};
+use crate::storage::{ListQuery, RecordEntry, StorageError};
 
 /// Tags read side by side when a manifest is deleted.
 const SIDE_BY_SIDE: usize = 32;
+
+/// Tags looked at before the next are listed.
+const BATCH: usize = 1024;
 
 impl Repository {
     /// Deletes a tag, or a manifest with every tag that points to it.
@@ -81,26 +85,31 @@ impl Repository {
 
     /// Every tag that points to this digest, each deleted only while it does.
     async fn delete_tags_of(&self, digest: &Digest) -> Result<(), RegistryError> {
-        let entries = self
-            .inner
-            .records
-            .list(ListQuery::children(Dir::Tags(self.name.clone()).path()));
-        let tags =
-            entries.try_filter_map(|entry| async move { Ok(entry.name().parse::<Tag>().ok()) });
-        let pointing: Vec<Tag> = tags
-            .map_ok(|tag| async move {
-                let key = Key::TagCurrent(self.name.clone(), tag.clone());
-                let link = self.inner.link(&key).await?;
-                Ok::<_, StorageError>(link.filter(|(to, _)| to == digest).map(|_| tag))
-            })
-            .try_buffer_unordered(SIDE_BY_SIDE)
-            .try_filter_map(|tag| async move { Ok(tag) })
-            .try_collect()
-            .await?;
-        for tag in pointing {
-            self.delete_tag(&tag).await?;
+        let query = ListQuery::children(Dir::Tags(self.name.clone()).path());
+        let mut batches = self.inner.records.list(query).try_ready_chunks(BATCH);
+        while let Some(entries) = batches.try_next().await.map_err(|error| error.1)? {
+            let tags: Vec<Tag> = entries
+                .iter()
+                .filter_map(|entry| entry.name().parse().ok())
+                .collect();
+            let looks = tags.iter().map(|tag| self.points_to(tag, digest).boxed());
+            let pointing = side_by_side(SIDE_BY_SIDE, looks).await?;
+            for (tag, points) in tags.iter().zip(pointing) {
+                if points {
+                    self.delete_tag(tag).await?;
+                }
+            }
         }
         Ok(())
+    }
+
+    async fn points_to(&self, tag: &Tag, digest: &Digest) -> Result<bool, StorageError> {
+        let key = Key::TagCurrent(self.name.clone(), tag.clone());
+        Ok(self
+            .inner
+            .link(&key)
+            .await?
+            .is_some_and(|(to, _)| to == *digest))
     }
 
     /// The tag first, so that it is gone at once; then what it ever pointed to.
@@ -110,17 +119,11 @@ impl Repository {
         let dir = Dir::Tag(self.name.clone(), tag.clone()).path();
         let entries = self.inner.records.list(ListQuery::recursive(dir.clone()));
         let names: Vec<RecordEntry> = entries.try_collect().await?;
-        let keys = names
-            .iter()
-            .filter_map(|entry| Key::parse(&format!("{dir}/{}", entry.name())));
-        let gone = stream::iter(keys).map(|key| async move {
-            match self.inner.records.delete(&key.path(), None).await? {
-                Outcome::Done(_) | Outcome::Conflict => Ok::<_, StorageError>(()),
+        for entry in names {
+            if let Some(key) = Key::parse(&format!("{dir}/{}", entry.name())) {
+                let _ = self.inner.records.delete(&key.path(), None).await?;
             }
-        });
-        gone.buffer_unordered(SIDE_BY_SIDE)
-            .try_collect::<()>()
-            .await?;
+        }
         self.emit(self.event(EventAction::Delete).tag(tag));
         Ok(())
     }

@@ -50,7 +50,7 @@ pub(crate) async fn dispatch(
             uploads::start(app, &repository(repo), start, incoming).await
         }
         Endpoint::UploadStatus { repo, url } => {
-            uploads::status(app, &repository(repo), url, incoming).await
+            uploads::status(app, &repository(repo), url, &incoming.headers).await
         }
         Endpoint::AppendUpload { repo, url } => {
             uploads::append(app, &repository(repo), url, incoming).await

@@ -88,7 +88,7 @@ pub(super) async fn status(
     app: &App,
     repo: &Repository,
     url: UploadUrl,
-    incoming: &Incoming,
+    headers: &HeaderMap,
 ) -> Answer {
     let at = repo.upload_status(&url).await?;
     Ok(progress(
@@ -97,7 +97,7 @@ pub(super) async fn status(
         &url,
         at,
         StatusCode::NO_CONTENT,
-        &incoming.headers,
+        headers,
     ))
 }
 
