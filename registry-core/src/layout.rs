@@ -69,6 +69,15 @@ pub enum Key {
     UploadRecord(UploadId),
     /// The staged bytes of an upload, for a driver that keeps them in a file. Ours.
     UploadData(UploadId),
+    /// A part of the staged bytes of an upload, for a store that takes only whole records. Ours.
+    UploadPiece {
+        /// Of which upload.
+        upload: UploadId,
+        /// The how-manieth it is.
+        sequence: u64,
+        /// Random bits of whoever wrote it, so that no two ever write one record.
+        writer: u128,
+    },
     /// The key that signs the state of uploads. Ours.
     UploadSecret,
     /// A retired copy of a blob. Ours.
@@ -150,6 +159,11 @@ impl Key {
             }
             Self::UploadRecord(id) => format!("{V2}/uploads/{id}/record"),
             Self::UploadData(id) => format!("{V2}/uploads/{id}/data"),
+            Self::UploadPiece {
+                upload,
+                sequence,
+                writer,
+            } => format!("{V2}/uploads/{upload}/piece-{sequence:016x}-{writer:032x}"),
             Self::UploadSecret => format!("{V2}/uploads/_key"),
             Self::Retired(digest, id) => format!("{}/{id}", Dir::RetiredCopies(*digest).path()),
         };
@@ -175,6 +189,16 @@ impl Key {
             ["uploads", "_key"] => Some(Self::UploadSecret),
             ["uploads", id, "record"] => Some(Self::UploadRecord(id.parse().ok()?)),
             ["uploads", id, "data"] => Some(Self::UploadData(id.parse().ok()?)),
+            ["uploads", id, piece] => {
+                let (sequence, writer) = piece.strip_prefix("piece-")?.split_once('-')?;
+                let key = Self::UploadPiece {
+                    upload: id.parse().ok()?,
+                    sequence: u64::from_str_radix(sequence, 16).ok()?,
+                    writer: u128::from_str_radix(writer, 16).ok()?,
+                };
+                // Only as we spell it: no sign, no upper case, every digit there.
+                (key.path().as_str() == path).then_some(key)
+            }
             ["gc", algorithm, hex, id] => {
                 let digest = Digest::from_hex(algorithm.parse().ok()?, hex).ok()?;
                 Some(Self::Retired(digest, id.parse().ok()?))
@@ -315,6 +339,13 @@ mod tests {
             (name(), digest()).prop_map(|(name, digest)| Key::MediaType(name, digest)),
             upload().prop_map(Key::UploadRecord),
             upload().prop_map(Key::UploadData),
+            (upload(), any::<u64>(), any::<u128>()).prop_map(|(upload, sequence, writer)| {
+                Key::UploadPiece {
+                    upload,
+                    sequence,
+                    writer,
+                }
+            }),
             Just(Key::UploadSecret),
             (digest(), any::<u128>())
                 .prop_map(|(digest, id)| Key::Retired(digest, RetiredId::new(id))),
@@ -361,6 +392,23 @@ mod tests {
         );
         let index = format!("{manifests}/tags/v1/index/sha256/{hex}/link");
         check(Key::TagIndex(name, tag, digest), index);
+    }
+
+    #[test]
+    fn a_piece_is_known_only_as_we_spell_it() {
+        let upload = UploadId::new(7);
+        let spelt = format!("{V2}/uploads/{upload}/piece-{:016x}-{:032x}", 10, 11);
+        assert!(Key::parse(&spelt).is_some());
+        for foreign in [
+            spelt.to_uppercase(),
+            spelt.replace("000a-", "000A-"),
+            spelt.replace("piece-0", "piece-+"),
+            spelt.replace("piece-0", "piece-"),
+            format!("{spelt}0"),
+            format!("{spelt}/x"),
+        ] {
+            assert_eq!(Key::parse(&foreign), None, "{foreign}");
+        }
     }
 
     #[test]
