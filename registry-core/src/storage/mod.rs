@@ -26,6 +26,7 @@ pub use self::types::{
     Outcome, PutMode, RangeSpec, Record, RecordEntry, RedirectRequest, RedirectUrl, Retired,
     RetiredId, UploadHint, UploadId, Verified, Version,
 };
+use crate::ambient::Ambient;
 use crate::digest::Digest;
 use crate::layout::StorePath;
 
@@ -218,6 +219,16 @@ impl Storage {
         let driver = Arc::new(driver);
         Self {
             blobs: Arc::clone(&driver) as _,
+            records: driver,
+        }
+    }
+
+    /// From one driver that takes whole blobs only; uploads are kept among its records.
+    pub fn spooled<D: WholeBlobs + RecordStore>(driver: D, ambient: Ambient) -> Self {
+        let driver = Arc::new(driver);
+        let spooled = Spooled::new(Arc::clone(&driver) as _, Arc::clone(&driver) as _, ambient);
+        Self {
+            blobs: Arc::new(spooled),
             records: driver,
         }
     }

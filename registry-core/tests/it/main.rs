@@ -1,3 +1,5 @@
 //! The conformance suite, over every store of this crate.
+#![allow(clippy::unwrap_used, reason = "nothing in here is not a test")]
 
 mod memory;
+mod spooled;
