@@ -5,6 +5,7 @@
 //! Everything in here is made for tests and panics when it is used wrongly.
 
 pub mod clauses;
+pub mod faults;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;

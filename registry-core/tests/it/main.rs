@@ -1,5 +1,6 @@
 //! The conformance suite, over every store of this crate.
 #![allow(clippy::unwrap_used, reason = "nothing in here is not a test")]
 
+mod faults;
 mod memory;
 mod spooled;
