@@ -1,0 +1,157 @@
+//! `conformance`: the OCI suite against our release build; nothing may fail and nothing be skipped.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::flags::Args;
+use crate::server::{Profile, Server, binary};
+use crate::sh;
+
+/// All that is settled and the unreleased checks; only sparse manifests are a registry's choice.
+const ENVIRONMENT: [(&str, &str); 6] = [
+    ("OCI_TLS", "disabled"),
+    ("OCI_VERSION", "dev"),
+    ("OCI_DATA_SPARSE", "false"),
+    ("OCI_API_BLOBS_DIGEST_HEADER", "true"),
+    ("OCI_API_MANIFESTS_DIGEST_HEADER", "true"),
+    ("OCI_API_BLOBS_UPLOAD_CANCEL", "true"),
+];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let Some(suite) = std::env::var_os("OCI_CONFORMANCE").map(PathBuf::from) else {
+        sh::skip(
+            "conformance",
+            "OCI_CONFORMANCE does not name the suite's binary",
+        );
+        return Ok(());
+    };
+    let results = args
+        .values("--results")
+        .last()
+        .map(|folder| sh::root().join(folder));
+    let results = results.unwrap_or_else(|| sh::target().join("conformance"));
+    // What an earlier run left must not be taken for this one's.
+    if results.join("junit.xml").exists() {
+        fs::remove_file(results.join("junit.xml"))?;
+    }
+    fs::create_dir_all(&results)?;
+
+    let binary = binary(Profile::Release)?;
+    let folder = sh::TempDir::new("conformance")?;
+    let server = Server::start(&binary, folder.path(), "info")?;
+    let mut command = sh::command(&suite);
+    command
+        .envs(ENVIRONMENT)
+        .env("OCI_REGISTRY", &server.address);
+    command
+        .env("OCI_RESULTS_DIR", &results)
+        .current_dir(folder.path());
+    // Its status says nothing: a mistake in its configuration ends in success.
+    let said = command
+        .output()
+        .with_context(|| format!("cannot run {}", suite.display()))?;
+
+    let Ok(report) = fs::read_to_string(results.join("junit.xml")) else {
+        println!("{}", String::from_utf8_lossy(&said.stderr));
+        bail!("the suite wrote no {}", results.join("junit.xml").display());
+    };
+    let Counts {
+        tests,
+        failed,
+        skipped,
+    } = Counts::read(&report)?;
+    let content = tests > 0 && failed == 0 && skipped == 0;
+    if !content {
+        server.print_log();
+    }
+    for case in bad_cases(&report) {
+        println!("{case}");
+    }
+    println!("reports: {}", results.display());
+    let passed = tests.saturating_sub(failed + skipped);
+    let counts = format!("{passed} passed, {failed} failed, {skipped} skipped of {tests}");
+    if !content {
+        bail!("{counts}");
+    }
+    println!("conformance: {counts}");
+    Ok(())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Counts {
+    tests: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Counts {
+    fn read(report: &str) -> Result<Self> {
+        let suite = report
+            .split("<testsuite ")
+            .nth(1)
+            .context("no test suite in the report")?;
+        let number = |name: &str| -> Result<u64> {
+            let value =
+                attribute(suite, name).with_context(|| format!("no {name} in the report"))?;
+            value
+                .parse()
+                .with_context(|| format!("{name} is not a number"))
+        };
+        Ok(Self {
+            tests: number("tests")?,
+            failed: number("failures")? + number("errors")?,
+            skipped: number("skipped")?,
+        })
+    }
+}
+
+/// Name, status and first words of every case that did not pass.
+fn bad_cases(report: &str) -> impl Iterator<Item = String> {
+    report.split("<testcase ").skip(1).filter_map(|case| {
+        let status = attribute(case, "status")?;
+        let name = attribute(case, "name")?;
+        let why = case.split_once("<system-out>").map_or("", |(_, rest)| rest);
+        let why = why.split(['<', '\n']).next().unwrap_or_default();
+        (!matches!(status, "passed" | "disabled"))
+            .then(|| format!("{status}: {name}: {}", why.replace("&#xA;", " ")))
+    })
+}
+
+fn attribute<'a>(element: &'a str, name: &str) -> Option<&'a str> {
+    let element = element.split('>').next()?;
+    let (_, value) = element.split_once(&format!("{name}=\""))?;
+    value.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPORT: &str = r#"<testsuites tests="3"><testsuite name="S" tests="3" failures="1" errors="0" skipped="1" time="1">
+        <testcase name="S/a" classname="" time="0" status="passed"><system-err>x</system-err></testcase>
+        <testcase name="S/b" classname="" time="0" status="failure"><system-out>404&#xA;no</system-out></testcase>
+        <testcase name="S/c" classname="" time="0" status="skipped"><system-out>no mount</system-out></testcase>
+        </testsuite></testsuites>"#;
+
+    #[test]
+    fn the_counts_are_the_suites_own() {
+        let counts = Counts::read(REPORT).unwrap();
+        assert_eq!(
+            counts,
+            Counts {
+                tests: 3,
+                failed: 1,
+                skipped: 1
+            }
+        );
+        assert!(Counts::read("").is_err());
+    }
+
+    #[test]
+    fn what_did_not_pass_is_named() {
+        let cases: Vec<_> = bad_cases(REPORT).collect();
+        assert_eq!(cases, ["failure: S/b: 404 no", "skipped: S/c: no mount"]);
+    }
+}

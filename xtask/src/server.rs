@@ -1,0 +1,194 @@
+//! A registry as a child process: ours, or one to compare it with.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{http, sh};
+
+/// How long a start may take, and an end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How to build the binary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    Debug,
+    Release,
+}
+
+/// The binary to test: `REGISTRY_BIN`, or else what the workspace builds.
+pub(crate) fn binary(profile: Profile) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("REGISTRY_BIN") {
+        let path = PathBuf::from(path);
+        println!("note: testing {} in place of our own", path.display());
+        return Ok(path);
+    }
+    let mut cargo = sh::cargo();
+    cargo.args(["build", "--package", "registry-http", "--bin", "registry"]);
+    let folder = match profile {
+        Profile::Debug => "debug",
+        Profile::Release => {
+            cargo.arg("--release");
+            "release"
+        }
+    };
+    sh::run(&mut cargo)?;
+    Ok(sh::target().join(folder).join("registry"))
+}
+
+/// Whether another server stands in for ours, so that what only ours can do is left out.
+pub(crate) fn is_stand_in() -> bool {
+    std::env::var_os("REGISTRY_BIN").is_some()
+}
+
+/// A daemon of which we want only that it ends when we do.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
+    name: String,
+}
+
+impl Daemon {
+    /// Starts it with its output in `log`. It is told to end when we are killed, too.
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        if let Some(setpriv) = sh::which("setpriv") {
+            command = tied_to_us(&setpriv, &command);
+        }
+        let file = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { child, name })
+    }
+
+    /// An error as soon as it has ended.
+    pub(crate) fn expect_alive(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{} ended with {status}", self.name);
+        }
+        Ok(())
+    }
+
+    /// Asks it to end, then makes it.
+    pub(crate) fn stop(&mut self) {
+        let pid = self.child.id().to_string();
+        let asked = matches!(self.child.try_wait(), Ok(None))
+            && sh::output(sh::command("kill").args(["-TERM", &pid])).is_ok();
+        let ended = || Ok(self.child.try_wait()?.map(|_| ()));
+        if asked && sh::wait_for("the end", PATIENCE, ended).is_err() {
+            eprintln!("warning: {} does not end when asked", self.name);
+        }
+        // Both fail when it has ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The same command, with a signal from the kernel at our end.
+fn tied_to_us(setpriv: &Path, command: &Command) -> Command {
+    let mut tied = Command::new(setpriv);
+    tied.args(["--pdeathsig", "TERM", "--"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (key, value) in command.get_envs() {
+        if let Some(value) = value {
+            tied.env(key, value);
+        }
+    }
+    if let Some(folder) = command.get_current_dir() {
+        tied.current_dir(folder);
+    }
+    tied
+}
+
+/// A running registry, on a port and a store of its own.
+#[derive(Debug)]
+pub(crate) struct Server {
+    daemon: Daemon,
+    /// `127.0.0.1:PORT`.
+    pub(crate) address: String,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts `binary` with a store below `folder`, and waits until it answers.
+    pub(crate) fn start(binary: &Path, folder: &Path, level: &str) -> Result<Self> {
+        let root = folder.join("store");
+        let log = folder.join("server.log");
+        fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+        let address = free_address()?;
+        let config = folder.join("config.yml");
+        fs::write(&config, configuration(&address, &root, level))?;
+
+        let mut command = sh::command(binary);
+        // Distribution 3 looks for a collector of traces unless told otherwise.
+        command
+            .arg("serve")
+            .arg(&config)
+            .env("OTEL_TRACES_EXPORTER", "none");
+        let daemon = Daemon::spawn(command, &log)?;
+        let mut server = Self {
+            daemon,
+            address,
+            log,
+        };
+        let ready = sh::wait_for("an answer of the server", PATIENCE, || {
+            server.daemon.expect_alive()?;
+            let answer = http::Connection::open(&server.address)
+                .and_then(|mut connection| connection.request("GET", "/v2/", &[], b""));
+            Ok(answer
+                .ok()
+                .filter(|answer| answer.status == 200)
+                .map(|_| ()))
+        });
+        if let Err(error) = ready {
+            server.print_log();
+            return Err(error);
+        }
+        Ok(server)
+    }
+
+    /// Shows what the server had to say.
+    pub(crate) fn print_log(&self) {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let from = log.len().saturating_sub(16 << 10);
+        let from = (from..log.len())
+            .find(|at| log.is_char_boundary(*at))
+            .unwrap_or(0);
+        println!(
+            "-- log of the server\n{}\n-- end of the log",
+            log[from..].trim_end()
+        );
+    }
+}
+
+/// In the words of distribution, so that any of the three can be started with it.
+fn configuration(address: &str, root: &Path, level: &str) -> String {
+    format!(
+        "version: 0.1\n\
+         log:\n  level: {level}\n  accesslog:\n    disabled: true\n\
+         storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
+         http:\n  addr: {address}\n",
+        root.display()
+    )
+}
+
+/// An address nobody listens at, for now.
+fn free_address() -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
+    Ok(listener.local_addr()?.to_string())
+}
