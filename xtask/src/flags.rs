@@ -82,6 +82,30 @@ static COMMANDS: &[Command] = &[
         run: crate::conformance::run,
     },
     Command {
+        name: "bench",
+        about: "measure the release build beside distribution; the table goes to target/bench.md",
+        options: &[
+            valued(
+                "--peer",
+                "PATH",
+                "a server to compare with; can be repeated (those installed)",
+            ),
+            switch("--peers-only", "leave ours out"),
+            valued(
+                "--row",
+                "WORDS",
+                "only rows whose name has these words; can be repeated",
+            ),
+            valued(
+                "--dir",
+                "DIR",
+                "where the stores are, on the disk to be measured (target/)",
+            ),
+            switch("--quick", "one short round, to see that it works"),
+        ],
+        run: crate::bench::run,
+    },
+    Command {
         name: "dist",
         about: "build the release archive and its checksum into target/dist",
         options: &[],

@@ -133,6 +133,17 @@ impl Connection {
         })
     }
 
+    /// Sends what was formatted and hands the body of the answer over in pieces.
+    pub(crate) fn exchange(
+        &mut self,
+        request: &[u8],
+        headless: bool,
+        sink: impl FnMut(&[u8]),
+    ) -> Result<Head> {
+        self.send(request)?;
+        self.receive(headless, sink)
+    }
+
     /// Sends a part of a request.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
         let sent = self.stream()?.get_mut().write_all(bytes);

@@ -8,6 +8,7 @@
     reason = "the ban keeps files and the environment out of the server; this drives it from outside"
 )]
 
+mod bench;
 mod ci;
 mod conformance;
 mod digest;

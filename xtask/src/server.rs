@@ -121,6 +121,7 @@ pub(crate) struct Server {
     daemon: Daemon,
     /// `127.0.0.1:PORT`.
     pub(crate) address: String,
+    pub(crate) root: PathBuf,
     log: PathBuf,
 }
 
@@ -144,6 +145,7 @@ impl Server {
         let mut server = Self {
             daemon,
             address,
+            root,
             log,
         };
         let ready = sh::wait_for("an answer of the server", PATIENCE, || {
@@ -160,6 +162,21 @@ impl Server {
             return Err(error);
         }
         Ok(server)
+    }
+
+    /// Seconds of processor time used so far, user and system.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let path = format!("/proc/{}/stat", self.daemon.child.id());
+        let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        // The name in parentheses may hold anything; utime and stime are fields 14 and 15.
+        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .flat_map(str::parse::<u64>)
+            .sum();
+        Ok(ticks as f64 / 100.0) // USER_HZ is 100 wherever Linux runs
     }
 
     /// Shows what the server had to say.

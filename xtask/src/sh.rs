@@ -124,7 +124,7 @@ impl TempDir {
         Self::under(&std::env::temp_dir(), name)
     }
 
-    fn under(parent: &Path, name: &str) -> Result<Self> {
+    pub(crate) fn under(parent: &Path, name: &str) -> Result<Self> {
         let path = parent.join(format!("{name}-{}", std::process::id()));
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))

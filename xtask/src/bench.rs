@@ -1,0 +1,130 @@
+//! `bench`: our release build beside others, row by row, in interleaved rounds.
+//!
+//! Only ratios of one run mean anything; with server and client on the same cores, processor
+//! seconds per unit of work are the figure to trust.
+
+mod load;
+mod report;
+mod rows;
+mod store;
+mod upload;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+use self::report::Report;
+use self::rows::{ROWS, Row};
+use self::store::Store;
+use crate::flags::Args;
+use crate::server::{Profile, binary};
+use crate::sh;
+
+/// How much is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    rounds: usize,
+    /// How long a row of requests per second runs.
+    seconds: f64,
+    /// Of the large blob.
+    large: u64,
+    tags: usize,
+}
+
+const FULL: Scale = Scale {
+    rounds: 5,
+    seconds: 4.0,
+    large: 1 << 30,
+    tags: 2_000,
+};
+const QUICK: Scale = Scale {
+    rounds: 1,
+    seconds: 1.0,
+    large: 64 << 20,
+    tags: 200,
+};
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let scale = if args.has("--quick") { QUICK } else { FULL };
+    let only: Vec<_> = args.values("--row").collect();
+    let rows: Vec<&Row> = ROWS
+        .iter()
+        .filter(|row| only.is_empty() || only.iter().any(|part| row.name.contains(part)))
+        .collect();
+    ensure!(!rows.is_empty(), "no row is called that");
+    let folder = match args.values("--dir").last() {
+        Some(parent) => sh::TempDir::under(&sh::root().join(parent), "bench")?,
+        None => sh::TempDir::new("bench")?,
+    };
+
+    let mut stores = Vec::new();
+    for (number, (name, path)) in contenders(args)?.iter().enumerate() {
+        println!("filling {name}");
+        let folder = folder.path().join(number.to_string());
+        fs::create_dir_all(&folder)?;
+        let store = Store::open(name, path, &folder, scale).with_context(|| name.clone())?;
+        stores.push(store);
+    }
+    ensure!(!stores.is_empty(), "there is nothing to measure");
+
+    let mut report = Report::new(stores.iter().map(|store| store.name.clone()).collect());
+    for row in rows {
+        report.begin(row);
+        for round in 0..scale.rounds {
+            for (who, store) in stores.iter_mut().enumerate() {
+                let before = store.server.cpu_seconds()?;
+                let figure = (row.run)(store, scale)
+                    .with_context(|| format!("{} of {}, round {round}", row.name, store.name));
+                if figure.is_err() {
+                    store.server.print_log();
+                }
+                let cpu = store.server.cpu_seconds()? - before;
+                report.add(who, &figure?, cpu);
+                store.clean_up()?;
+            }
+        }
+        report.end();
+    }
+    let text = report.text(scale, folder.path());
+    let file = sh::target().join("bench.md");
+    fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+    println!("\n{text}\nalso in {}", file.display());
+    Ok(())
+}
+
+/// Ours first, then the peers that were named, or those that are installed.
+fn contenders(args: &Args) -> Result<Vec<(String, PathBuf)>> {
+    let mut peers: Vec<PathBuf> = args.values("--peer").map(PathBuf::from).collect();
+    if peers.is_empty() {
+        peers.extend(sh::which("docker-registry"));
+        peers.extend(sh::which("registry"));
+    }
+    if peers.is_empty() {
+        sh::skip("peers", "install docker-registry, or give --peer PATH");
+    }
+    let ours = (!args.has("--peers-only"))
+        .then(|| binary(Profile::Release))
+        .transpose()?;
+    let mut all = Vec::new();
+    for path in ours.iter().chain(&peers) {
+        let name = match Some(path) == ours.as_ref() {
+            true => "ours".to_owned(),
+            false => name_of(path)?,
+        };
+        all.push((name, path.clone()));
+    }
+    Ok(all)
+}
+
+/// What it says of itself: `registry github.com/distribution/distribution/v3 v3.1.1`.
+fn name_of(path: &Path) -> Result<String> {
+    let said = sh::output(sh::command(path).arg("--version"))?;
+    let version = said.split_whitespace().last().unwrap_or_default();
+    let version = version
+        .trim_start_matches('v')
+        .split(['+', '~'])
+        .next()
+        .unwrap_or_default();
+    Ok(format!("distribution {version}"))
+}

@@ -1,0 +1,166 @@
+//! The work that is measured, one row each.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::store::{ACCEPT, IMAGES, Store, TAGS};
+use super::upload::{self, Way};
+use super::{Scale, load};
+use crate::http::Connection;
+
+/// What a row counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Requests or pushes per second, and processor time of each.
+    Operations,
+    /// Bytes per second, and processor time of each GiB.
+    Bytes,
+}
+
+/// How much was done in what time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figure {
+    pub(super) done: f64,
+    pub(super) seconds: f64,
+}
+
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) unit: Unit,
+    pub(super) run: fn(&mut Store, Scale) -> Result<Figure>,
+}
+
+const fn operations(name: &'static str, run: fn(&mut Store, Scale) -> Result<Figure>) -> Row {
+    Row {
+        name,
+        unit: Unit::Operations,
+        run,
+    }
+}
+
+const fn bytes(name: &'static str, run: fn(&mut Store, Scale) -> Result<Figure>) -> Row {
+    Row {
+        name,
+        unit: Unit::Bytes,
+        run,
+    }
+}
+
+pub(super) static ROWS: &[Row] = &[
+    operations("manifest GET by tag, c=32", |store, scale| {
+        read(
+            store,
+            scale,
+            32,
+            "GET",
+            &format!("/v2/{IMAGES}/manifests/latest"),
+        )
+    }),
+    operations("manifest GET by digest, c=32", |store, scale| {
+        let target = format!("/v2/{IMAGES}/manifests/{}", store.manifest);
+        read(store, scale, 32, "GET", &target)
+    }),
+    operations("manifest HEAD by tag, c=32", |store, scale| {
+        read(
+            store,
+            scale,
+            32,
+            "HEAD",
+            &format!("/v2/{IMAGES}/manifests/latest"),
+        )
+    }),
+    operations("blob HEAD, c=32", |store, scale| {
+        let target = format!("/v2/{IMAGES}/blobs/{}", store.small);
+        read(store, scale, 32, "HEAD", &target)
+    }),
+    operations("tags page n=100, c=8", |store, scale| {
+        // From the middle, as someone who pages through all of them would ask.
+        let middle = scale.tags / 2;
+        read(
+            store,
+            scale,
+            8,
+            "GET",
+            &format!("/v2/{TAGS}/tags/list?n=100&last=t{middle:06}"),
+        )
+    }),
+    bytes("pull of a large blob, one stream", pull),
+    bytes("push of a large blob, PATCH in chunks", |store, scale| {
+        push(store, scale, Way::Patch)
+    }),
+    bytes("push of a large blob, one PUT", |store, scale| {
+        push(store, scale, Way::Put)
+    }),
+    operations("push of unique 4 KiB blobs, c=1", |store, scale| {
+        push_small(store, scale, 1)
+    }),
+    operations("push of unique 4 KiB blobs, c=64", |store, scale| {
+        push_small(store, scale, 64)
+    }),
+];
+
+fn read(
+    store: &Store,
+    scale: Scale,
+    connections: usize,
+    method: &str,
+    target: &str,
+) -> Result<Figure> {
+    let address = &store.server.address;
+    let text = Connection::open(address)?.format(method, target, &[("Accept", ACCEPT)], None);
+    load::closed_loop(connections, scale.seconds, |_| {
+        let mut connection = Connection::open(address)?;
+        let text = text.clone().into_bytes();
+        let headless = method == "HEAD";
+        Ok(move || {
+            let head = connection.exchange(&text, headless, |_| {})?;
+            anyhow::ensure!(head.status == 200, "status {}", head.status);
+            Ok(())
+        })
+    })
+}
+
+fn pull(store: &mut Store, _: Scale) -> Result<Figure> {
+    let mut connection = Connection::open(&store.server.address)?;
+    let target = format!("/v2/{IMAGES}/blobs/{}", store.large);
+    let text = connection.format("GET", &target, &[], None);
+    let mut done = 0;
+    let start = Instant::now();
+    let head = connection.exchange(text.as_bytes(), false, |piece| done += piece.len())?;
+    let seconds = start.elapsed().as_secs_f64();
+    anyhow::ensure!(head.status == 200, "status {}", head.status);
+    Ok(Figure {
+        done: done as f64,
+        seconds,
+    })
+}
+
+fn push(store: &mut Store, scale: Scale, way: Way) -> Result<Figure> {
+    // Made and hashed before the clock runs.
+    let content = store.unique_large(scale.large);
+    let mut connection = Connection::open(&store.server.address)?;
+    let start = Instant::now();
+    upload::push(&mut connection, "bench/push", &content, way)?;
+    let seconds = start.elapsed().as_secs_f64();
+    store.forget(&content.digest);
+    Ok(Figure {
+        done: content.size as f64,
+        seconds,
+    })
+}
+
+fn push_small(store: &mut Store, scale: Scale, connections: usize) -> Result<Figure> {
+    let starts: Vec<u64> = (0..connections).map(|_| store.fresh_range()).collect();
+    let address = &store.server.address;
+    load::closed_loop(connections, scale.seconds, |who| {
+        let mut connection = Connection::open(address)?;
+        let mut number = starts[who];
+        Ok(move || {
+            let blob = upload::unique_small(number);
+            number += 1;
+            upload::push_small(&mut connection, "bench/small", &blob)
+        })
+    })
+}
