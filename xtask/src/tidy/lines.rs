@@ -17,7 +17,12 @@ struct Rule {
 static RULES: &[Rule] = &[
     Rule {
         name: "core-io",
-        holds: |file, line| file.path.starts_with("registry-core/src/") && !line.test,
+        holds: |file, line| {
+            // The conformance suite is handed to drivers, and runs as tests of theirs.
+            file.path.starts_with("registry-core/src/")
+                && !file.path.starts_with("registry-core/src/testing/")
+                && !line.test
+        },
         words: &[
             "std::fs::read",
             "std::fs::write",
@@ -82,7 +87,7 @@ static RULES: &[Rule] = &[
                 && !line.test
         },
         words: &[
-            "rename(",
+            "fs::rename",
             "renameat",
             "renameat_with",
             "hard_link",

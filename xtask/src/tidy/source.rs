@@ -36,7 +36,10 @@ impl File {
     /// Whether nothing of the file is part of a shipped program.
     fn is_test(&self) -> bool {
         let path = &self.path;
-        path.ends_with("/tests.rs") || path.contains("/tests/") || path.contains("/benches/")
+        path.ends_with("/tests.rs")
+            || path.ends_with("_tests.rs")
+            || path.contains("/tests/")
+            || path.contains("/benches/")
     }
 
     pub(super) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
