@@ -1,0 +1,23 @@
+//! The API over a real port, from the real binary, on each storage driver.
+
+mod blobs;
+mod client;
+mod lists;
+mod manifests;
+mod robustness;
+mod server;
+mod uploads;
+
+/// Runs a test on every storage driver, each as a test of its own.
+#[macro_export]
+macro_rules! on_each_driver {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        mod inmemory {
+            $(#[test] fn $name() { super::$name(&$crate::server::Server::start("inmemory")); })+
+        }
+        #[cfg(feature = "fs")]
+        mod filesystem {
+            $(#[test] fn $name() { super::$name(&$crate::server::Server::start("filesystem")); })+
+        }
+    };
+}
