@@ -36,10 +36,16 @@ fn a_blob_comes_back_whole_with_all_its_headers(server: &Server) {
 
 fn a_blob_is_unknown_where_it_is_not_linked(server: &Server) {
     let digest = server.push_blob("a", b"only here");
-    server.get(&format!("/v2/b/blobs/{digest}")).expect(404, "BLOB_UNKNOWN");
+    server
+        .get(&format!("/v2/b/blobs/{digest}"))
+        .expect(404, "BLOB_UNKNOWN");
     assert_eq!(server.head(&format!("/v2/b/blobs/{digest}")).status, 404);
-    server.get(&format!("/v2/a/blobs/{}", sha256(b"nowhere"))).expect(404, "BLOB_UNKNOWN");
-    server.get("/v2/a/blobs/sha256:short").expect(400, "DIGEST_INVALID");
+    server
+        .get(&format!("/v2/a/blobs/{}", sha256(b"nowhere")))
+        .expect(404, "BLOB_UNKNOWN");
+    server
+        .get("/v2/a/blobs/sha256:short")
+        .expect(400, "DIGEST_INVALID");
 }
 
 fn ranges_are_served_as_asked(server: &Server) {
@@ -57,7 +63,10 @@ fn ranges_are_served_as_asked(server: &Server) {
         let answer = ask(range);
         assert_eq!(answer.status, 206, "{range}");
         assert_eq!(answer.body, content[from..to], "{range}");
-        assert_eq!(answer.header("content-range"), format!("bytes {from}-{}/2048", to - 1));
+        assert_eq!(
+            answer.header("content-range"),
+            format!("bytes {from}-{}/2048", to - 1)
+        );
     }
     for range in ["bytes=500-0", "bytes=5000-10000"] {
         let answer = ask(range);
@@ -79,10 +88,14 @@ fn several_ranges_come_as_parts(server: &Server) {
     let answer = server.send(Request::new("GET", &path).header("Range", "bytes=0-9,100-199,-5"));
     assert_eq!(answer.status, 206);
     let kind = answer.header("content-type").to_owned();
-    let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let boundary = kind
+        .strip_prefix("multipart/byteranges; boundary=")
+        .unwrap();
     let mut expected = Vec::new();
     for (from, to) in [(0, 10), (100, 200), (2043, 2048)] {
-        expected.extend(format!("\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n").bytes());
+        expected.extend(
+            format!("\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n").bytes(),
+        );
         expected.extend(format!("Content-Range: bytes {from}-{}/2048\r\n\r\n", to - 1).bytes());
         expected.extend(&content[from..to]);
     }
@@ -96,9 +109,17 @@ fn a_condition_that_holds_saves_the_bytes(server: &Server) {
         let request = Request::new("GET", &format!("/v2/a/blobs/{digest}"));
         server.send(request.header("If-None-Match", tag))
     };
-    for tag in ["*".to_owned(), format!("\"{digest}\""), format!("\"x\", W/\"{digest}\""), digest.clone()] {
+    for tag in [
+        "*".to_owned(),
+        format!("\"{digest}\""),
+        format!("\"x\", W/\"{digest}\""),
+        digest.clone(),
+    ] {
         let answer = ask(&tag);
-        assert_eq!((answer.status, answer.header("etag")), (304, format!("\"{digest}\"").as_str()));
+        assert_eq!(
+            (answer.status, answer.header("etag")),
+            (304, format!("\"{digest}\"").as_str())
+        );
     }
     assert_eq!(ask("\"x\"").status, 200);
 }
@@ -110,21 +131,32 @@ fn a_deleted_blob_is_gone_here_and_stays_elsewhere(server: &Server) {
     assert_eq!(server.head(&format!("/v2/a/blobs/{digest}")).status, 404);
     assert_eq!(server.get(&format!("/v2/b/blobs/{digest}")).body, b"shared");
     assert_eq!(server.head(&format!("/v2/a/blobs/{digest}")).status, 404);
-    server.delete(&format!("/v2/a/blobs/{digest}")).expect(404, "BLOB_UNKNOWN");
+    server
+        .delete(&format!("/v2/a/blobs/{digest}"))
+        .expect(404, "BLOB_UNKNOWN");
 }
 
 fn a_mount_makes_a_blob_visible_and_a_miss_begins_an_upload(server: &Server) {
     let digest = server.push_blob("source", b"mounted");
     let mount = |repo: &str, query: &str| {
-        server.send(Request::new("POST", &format!("/v2/{repo}/blobs/uploads/?{query}")))
+        server.send(Request::new(
+            "POST",
+            &format!("/v2/{repo}/blobs/uploads/?{query}"),
+        ))
     };
     let answer = mount("named", &format!("mount={digest}&from=source"));
     assert_eq!(answer.status, 201);
-    assert_eq!(answer.header("location"), format!("/v2/named/blobs/{digest}"));
+    assert_eq!(
+        answer.header("location"),
+        format!("/v2/named/blobs/{digest}")
+    );
     assert_eq!(answer.header("docker-content-digest"), digest);
     assert_eq!(mount("unnamed", &format!("mount={digest}")).status, 201);
     for repo in ["named", "unnamed"] {
-        assert_eq!(server.get(&format!("/v2/{repo}/blobs/{digest}")).body, b"mounted");
+        assert_eq!(
+            server.get(&format!("/v2/{repo}/blobs/{digest}")).body,
+            b"mounted"
+        );
     }
     let nowhere = sha256(b"nowhere");
     for query in [
@@ -135,7 +167,11 @@ fn a_mount_makes_a_blob_visible_and_a_miss_begins_an_upload(server: &Server) {
     ] {
         let answer = mount("missed", &query);
         assert_eq!(answer.status, 202, "{query}");
-        assert!(answer.header("location").starts_with("/v2/missed/blobs/uploads/"));
+        assert!(
+            answer
+                .header("location")
+                .starts_with("/v2/missed/blobs/uploads/")
+        );
     }
 }
 

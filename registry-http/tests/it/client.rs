@@ -22,7 +22,13 @@ pub(crate) struct Answer {
 impl Request {
     pub(crate) fn new(method: &str, path: &str) -> Self {
         let (method, path) = (method.to_owned(), path.to_owned());
-        Self { method, path, headers: Vec::new(), body: Vec::new(), chunked: false }
+        Self {
+            method,
+            path,
+            headers: Vec::new(),
+            body: Vec::new(),
+            chunked: false,
+        }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -43,13 +49,17 @@ impl Request {
 
     /// Head and body as they go over the wire.
     pub(crate) fn wire(&self) -> Vec<u8> {
-        let mut text = format!("{} {} HTTP/1.1\r\nHost: registry\r\n", self.method, self.path);
+        let mut text = format!(
+            "{} {} HTTP/1.1\r\nHost: registry\r\n",
+            self.method, self.path
+        );
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         if self.chunked {
             text.push_str("Transfer-Encoding: chunked\r\n");
-        } else if !self.body.is_empty() || ["POST", "PUT", "PATCH"].contains(&self.method.as_str()) {
+        } else if !self.body.is_empty() || ["POST", "PUT", "PATCH"].contains(&self.method.as_str())
+        {
             text.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
         }
         text.push_str("Connection: close\r\n\r\n");
@@ -70,12 +80,22 @@ impl Request {
     pub(crate) fn send(self, address: SocketAddr) -> Answer {
         let answer = exchange(address, &self.wire());
         let answer = parse(&answer).unwrap_or_else(|| panic!("no answer: {answer:?}"));
-        let length = answer.all("content-length").first().map(|len| len.parse::<usize>().unwrap());
+        let length = answer
+            .all("content-length")
+            .first()
+            .map(|len| len.parse::<usize>().unwrap());
         match (self.method.as_str(), answer.status) {
             ("HEAD", _) | (_, 204 | 304) => assert!(answer.body.is_empty(), "{answer:?}"),
-            _ => assert_eq!(length, Some(answer.body.len()), "Content-Length is always there and true"),
+            _ => assert_eq!(
+                length,
+                Some(answer.body.len()),
+                "Content-Length is always there and true"
+            ),
         }
-        assert_eq!(answer.header("docker-distribution-api-version"), "registry/2.0");
+        assert_eq!(
+            answer.header("docker-distribution-api-version"),
+            "registry/2.0"
+        );
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         answer
     }
@@ -84,7 +104,9 @@ impl Request {
 /// Sends bytes and reads until the server closes.
 pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
     // The server may answer and close before it has read everything.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
@@ -101,7 +123,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Answer> {
         let (name, value) = line.split_once(':')?;
         Some((name.to_ascii_lowercase(), value.trim().to_owned()))
     });
-    Some(Answer { status, headers: headers.collect(), body: bytes[end + 4..].to_vec() })
+    Some(Answer {
+        status,
+        headers: headers.collect(),
+        body: bytes[end + 4..].to_vec(),
+    })
 }
 
 impl Answer {
@@ -123,12 +149,22 @@ impl Answer {
 
     /// The code of the first error.
     pub(crate) fn code(&self) -> String {
-        assert_eq!(self.header("content-type"), "application/json; charset=utf-8");
-        self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+        assert_eq!(
+            self.header("content-type"),
+            "application/json; charset=utf-8"
+        );
+        self.json()["errors"][0]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     #[track_caller]
     pub(crate) fn expect(&self, status: u16, code: &str) {
-        assert_eq!((self.status, self.code().as_str()), (status, code), "{self:?}");
+        assert_eq!(
+            (self.status, self.code().as_str()),
+            (status, code),
+            "{self:?}"
+        );
     }
 }

@@ -33,11 +33,16 @@ pub(crate) fn image(server: &Server, repo: &str, mark: &str) -> String {
 fn a_manifest_comes_back_as_pushed_by_tag_and_digest(server: &Server) {
     let body = format!(" {}\n", image(server, "a/b", "layer"));
     let path = "/v2/a/b/manifests/v1";
-    let put = Request::new("PUT", path).header("Content-Type", OCI).chunked(body.as_bytes());
+    let put = Request::new("PUT", path)
+        .header("Content-Type", OCI)
+        .chunked(body.as_bytes());
     let answer = server.send(put);
     let digest = sha256(body.as_bytes());
     assert_eq!(answer.status, 201, "{answer:?}");
-    assert_eq!(answer.header("location"), format!("/v2/a/b/manifests/{digest}"));
+    assert_eq!(
+        answer.header("location"),
+        format!("/v2/a/b/manifests/{digest}")
+    );
     assert_eq!(answer.header("docker-content-digest"), digest);
     for path in [path.to_owned(), format!("/v2/a/b/manifests/{digest}")] {
         let get = server.get(&path);
@@ -55,7 +60,12 @@ fn a_manifest_comes_back_as_pushed_by_tag_and_digest(server: &Server) {
 fn a_tag_moves_and_the_old_manifest_stays(server: &Server) {
     let old = server.push_manifest("a", "t", &image(server, "a", "old"));
     let new = server.push_manifest("a", "t", &image(server, "a", "new"));
-    assert_eq!(server.head("/v2/a/manifests/t").header("docker-content-digest"), new);
+    assert_eq!(
+        server
+            .head("/v2/a/manifests/t")
+            .header("docker-content-digest"),
+        new
+    );
     assert_eq!(server.head(&format!("/v2/a/manifests/{old}")).status, 200);
 }
 
@@ -66,7 +76,12 @@ fn what_a_manifest_needs_must_be_here(server: &Server) {
     assert_eq!(answer.json()["errors"].as_array().unwrap().len(), 2);
     assert_eq!(answer.json()["errors"][0]["detail"], sha256(b"{}"));
     assert_eq!(server.head("/v2/a/manifests/t").status, 404);
-    assert_eq!(server.head(&format!("/v2/a/manifests/{}", sha256(body.as_bytes()))).status, 404);
+    assert_eq!(
+        server
+            .head(&format!("/v2/a/manifests/{}", sha256(body.as_bytes())))
+            .status,
+        404
+    );
 }
 
 fn an_index_may_list_manifests_and_blobs(server: &Server) {
@@ -74,15 +89,22 @@ fn an_index_may_list_manifests_and_blobs(server: &Server) {
     let digest = server.push_manifest("a", &sha256(child.as_bytes()), &child);
     let blob = server.push_blob("a", b"a layer of a cache");
     let index = |digests: &[&str]| {
-        let children: Vec<_> =
-            digests.iter().map(|digest| json!({"mediaType": OCI, "digest": digest, "size": 1})).collect();
+        let children: Vec<_> = digests
+            .iter()
+            .map(|digest| json!({"mediaType": OCI, "digest": digest, "size": 1}))
+            .collect();
         json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).to_string()
     };
     server.push_manifest("a", "index", &index(&[&digest, &blob]));
-    assert_eq!(server.head("/v2/a/manifests/index").header("content-type"), INDEX);
+    assert_eq!(
+        server.head("/v2/a/manifests/index").header("content-type"),
+        INDEX
+    );
     server.push_manifest("a", "empty", &index(&[]));
     let missing = sha256(b"missing");
-    server.put_manifest("a", "sparse", &index(&[&missing])).expect(400, "MANIFEST_BLOB_UNKNOWN");
+    server
+        .put_manifest("a", "sparse", &index(&[&missing]))
+        .expect(400, "MANIFEST_BLOB_UNKNOWN");
 }
 
 fn a_manifest_by_a_digest_takes_tags_with_it(server: &Server) {
@@ -95,26 +117,48 @@ fn a_manifest_by_a_digest_takes_tags_with_it(server: &Server) {
             assert_eq!(head.header("docker-content-digest"), digest);
         }
     }
-    let answer = server.put_manifest("a", &format!("{}?tag=fine&tag=.bad", sha256(body.as_bytes())), &body);
+    let answer = server.put_manifest(
+        "a",
+        &format!("{}?tag=fine&tag=.bad", sha256(body.as_bytes())),
+        &body,
+    );
     answer.expect(400, "TAG_INVALID");
     assert_eq!(server.head("/v2/a/manifests/fine").status, 404);
 }
 
 fn what_is_no_manifest_is_refused(server: &Server) {
     let body = image(server, "a", "layer");
-    server.put_manifest("a", &sha256(b"other"), &body).expect(400, "DIGEST_INVALID");
-    server.put_manifest("a", "sha256:baddigeststring", &body).expect(400, "DIGEST_INVALID");
-    server.put_manifest("a", "t", "not json").expect(400, "MANIFEST_INVALID");
+    server
+        .put_manifest("a", &sha256(b"other"), &body)
+        .expect(400, "DIGEST_INVALID");
+    server
+        .put_manifest("a", "sha256:baddigeststring", &body)
+        .expect(400, "DIGEST_INVALID");
+    server
+        .put_manifest("a", "t", "not json")
+        .expect(400, "MANIFEST_INVALID");
     let put = |kind: &str, body: &str| {
-        server.send(Request::new("PUT", "/v2/a/manifests/t").header("Content-Type", kind).body(body.as_bytes()))
+        server.send(
+            Request::new("PUT", "/v2/a/manifests/t")
+                .header("Content-Type", kind)
+                .body(body.as_bytes()),
+        )
     };
     put(INDEX, &body).expect(400, "MANIFEST_INVALID");
     let both = body.replacen('{', r#"{"manifests":[],"#, 1);
     put(OCI, &both).expect(400, "MANIFEST_INVALID");
     let schema1 = r#"{"schemaVersion":1,"name":"a","tag":"t","fsLayers":[]}"#;
-    let refused = put("application/vnd.docker.distribution.manifest.v1+prettyjws", schema1);
+    let refused = put(
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        schema1,
+    );
     refused.expect(400, "MANIFEST_INVALID");
-    assert!(refused.json()["errors"][0]["detail"].as_str().unwrap().contains("schema 1"));
+    assert!(
+        refused.json()["errors"][0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("schema 1")
+    );
     let encoded = Request::new("PUT", "/v2/a/manifests/t").header("Content-Encoding", "gzip");
     assert_eq!(server.send(encoded.body(body.as_bytes())).status, 415);
     assert_eq!(server.head("/v2/a/manifests/t").status, 404);
@@ -124,10 +168,17 @@ fn deleting_a_tag_leaves_the_manifest(server: &Server) {
     let digest = server.push_manifest("a", "one", &image(server, "a", "layer"));
     server.push_manifest("a", "two", &image(server, "a", "layer"));
     assert_eq!(server.delete("/v2/a/manifests/one").status, 202);
-    server.get("/v2/a/manifests/one").expect(404, "MANIFEST_UNKNOWN");
-    server.delete("/v2/a/manifests/one").expect(404, "MANIFEST_UNKNOWN");
+    server
+        .get("/v2/a/manifests/one")
+        .expect(404, "MANIFEST_UNKNOWN");
+    server
+        .delete("/v2/a/manifests/one")
+        .expect(404, "MANIFEST_UNKNOWN");
     assert_eq!(server.head("/v2/a/manifests/two").status, 200);
-    assert_eq!(server.head(&format!("/v2/a/manifests/{digest}")).status, 200);
+    assert_eq!(
+        server.head(&format!("/v2/a/manifests/{digest}")).status,
+        200
+    );
     assert_eq!(server.delete("/v2/a/manifests/two").status, 202);
     let tags = server.get("/v2/a/tags/list");
     assert_eq!((tags.status, &tags.json()["tags"]), (200, &json!([])));
@@ -137,14 +188,29 @@ fn deleting_a_manifest_takes_its_tags(server: &Server) {
     let digest = server.push_manifest("a", "one", &image(server, "a", "layer"));
     server.push_manifest("a", "two", &image(server, "a", "layer"));
     server.push_manifest("a", "other", &image(server, "a", "another layer"));
-    assert_eq!(server.delete(&format!("/v2/a/manifests/{digest}")).status, 202);
+    assert_eq!(
+        server.delete(&format!("/v2/a/manifests/{digest}")).status,
+        202
+    );
     for gone in ["one", "two", digest.as_str()] {
-        assert_eq!(server.head(&format!("/v2/a/manifests/{gone}")).status, 404, "{gone}");
+        assert_eq!(
+            server.head(&format!("/v2/a/manifests/{gone}")).status,
+            404,
+            "{gone}"
+        );
     }
-    assert_eq!(server.get("/v2/a/tags/list").json()["tags"], json!(["other"]));
-    server.delete(&format!("/v2/a/manifests/{digest}")).expect(404, "MANIFEST_UNKNOWN");
+    assert_eq!(
+        server.get("/v2/a/tags/list").json()["tags"],
+        json!(["other"])
+    );
+    server
+        .delete(&format!("/v2/a/manifests/{digest}"))
+        .expect(404, "MANIFEST_UNKNOWN");
     server.push_manifest("a", "one", &image(server, "a", "layer"));
-    assert_eq!(server.head(&format!("/v2/a/manifests/{digest}")).status, 200);
+    assert_eq!(
+        server.head(&format!("/v2/a/manifests/{digest}")).status,
+        200
+    );
 }
 
 fn a_manifest_that_is_too_large_is_refused(server: &Server) {
@@ -156,15 +222,21 @@ fn a_manifest_that_is_too_large_is_refused(server: &Server) {
     };
     let limit = 4 << 20;
     let put = || Request::new("PUT", "/v2/a/manifests/t").header("Content-Type", OCI);
-    server.send(put().body(&padded(limit + 1))).expect(413, "MANIFEST_INVALID");
-    server.send(put().chunked(&padded(limit + 1))).expect(413, "MANIFEST_INVALID");
+    server
+        .send(put().body(&padded(limit + 1)))
+        .expect(413, "MANIFEST_INVALID");
+    server
+        .send(put().chunked(&padded(limit + 1)))
+        .expect(413, "MANIFEST_INVALID");
     assert_eq!(server.send(put().body(&padded(limit))).status, 201);
 }
 
 fn a_condition_that_holds_saves_the_bytes(server: &Server) {
     let digest = server.push_manifest("a", "t", &image(server, "a", "layer"));
     let ask = |tag: &str| {
-        server.send(Request::new("GET", "/v2/a/manifests/t").header("If-None-Match", tag)).status
+        server
+            .send(Request::new("GET", "/v2/a/manifests/t").header("If-None-Match", tag))
+            .status
     };
     assert_eq!(ask(&format!("\"{digest}\"")), 304);
     assert_eq!(ask(&digest), 304);

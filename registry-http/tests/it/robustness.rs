@@ -15,20 +15,32 @@ crate::on_each_driver![
 fn the_support_check_answers(server: &Server) {
     for path in ["/v2/", "/v2"] {
         let answer = server.get(path);
-        assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()));
+        assert_eq!(
+            (answer.status, answer.body.as_slice()),
+            (200, b"{}".as_slice())
+        );
         assert_eq!(answer.header("content-type"), "application/json");
     }
     let root = server.get("/");
-    assert_eq!((root.status, root.header("cache-control")), (200, "no-cache"));
+    assert_eq!(
+        (root.status, root.header("cache-control")),
+        (200, "no-cache")
+    );
 }
 
 fn a_wrong_method_says_which_are_right(server: &Server) {
     let answer = server.send(Request::new("POST", "/v2/a/manifests/t"));
     answer.expect(405, "UNSUPPORTED");
     assert_eq!(answer.header("allow"), "DELETE, GET, HEAD, PUT");
-    assert_eq!(server.send(Request::new("BREW", "/v2/a/tags/list")).status, 405);
+    assert_eq!(
+        server.send(Request::new("BREW", "/v2/a/tags/list")).status,
+        405
+    );
     let options = server.send(Request::new("OPTIONS", "/v2/a/tags/list"));
-    assert_eq!((options.status, options.header("allow")), (200, "GET, HEAD"));
+    assert_eq!(
+        (options.status, options.header("allow")),
+        (200, "GET, HEAD")
+    );
 }
 
 fn paths_that_climb_are_refused(server: &Server) {
@@ -65,7 +77,10 @@ fn requests_that_read_two_ways_are_refused(server: &Server) {
 
 fn an_unknown_path_is_not_found(server: &Server) {
     let answer = server.get("/v1/search");
-    assert_eq!((answer.status, answer.body.as_slice()), (404, b"404 page not found\n".as_slice()));
+    assert_eq!(
+        (answer.status, answer.body.as_slice()),
+        (404, b"404 page not found\n".as_slice())
+    );
 }
 
 fn an_early_error_reaches_a_client_that_still_sends(server: &Server) {

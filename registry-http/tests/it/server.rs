@@ -32,7 +32,10 @@ impl Server {
         let storage = match driver {
             "filesystem" => {
                 let root = root.path().join("store");
-                format!("  filesystem: {{ rootdirectory: {:?} }}\n", root.display().to_string())
+                format!(
+                    "  filesystem: {{ rootdirectory: {:?} }}\n",
+                    root.display().to_string()
+                )
             }
             other => format!("  {other}: {{}}\n"),
         };
@@ -40,7 +43,12 @@ impl Server {
         let http = "http: { addr: \"127.0.0.1:0\" }\n";
         let config = format!("version: 0.1\nstorage:\n{storage}{delete}{http}{more}");
         let (child, address) = spawn(&root, &config);
-        Self { child, address, root, config }
+        Self {
+            child,
+            address,
+            root,
+            config,
+        }
     }
 
     /// Kills it without warning and starts it again on the same root.
@@ -86,7 +94,9 @@ impl Server {
 
     pub(crate) fn put_manifest(&self, repo: &str, reference: &str, body: &str) -> Answer {
         let kind: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-        let kind = kind["mediaType"].as_str().unwrap_or("application/vnd.oci.image.manifest.v1+json");
+        let kind = kind["mediaType"]
+            .as_str()
+            .unwrap_or("application/vnd.oci.image.manifest.v1+json");
         let request = Request::new("PUT", &format!("/v2/{repo}/manifests/{reference}"));
         self.send(request.header("Content-Type", kind).body(body.as_bytes()))
     }
@@ -117,14 +127,20 @@ fn spawn(root: &TempDir, config: &str) -> (Child, SocketAddr) {
     thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
             if let Some(at) = line.find("address=127.0.0.1:") {
-                let text = line[at + 8..].split(' ').next().unwrap_or_default().to_owned();
+                let text = line[at + 8..]
+                    .split(' ')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 let _ = told.send(text);
             } else if line.contains("ERROR") || line.contains("panicked") {
                 eprintln!("server: {line}");
             }
         }
     });
-    let address = listening.recv_timeout(START).expect("the server says where it listens");
+    let address = listening
+        .recv_timeout(START)
+        .expect("the server says where it listens");
     (child, address.parse().unwrap())
 }
 

@@ -23,7 +23,11 @@ crate::on_each_driver![
 fn begin(server: &Server, repo: &str) -> Answer {
     let answer = server.send(Request::new("POST", &format!("/v2/{repo}/blobs/uploads/")));
     assert_eq!((answer.status, answer.header("range")), (202, "0-0"));
-    assert!(answer.header("location").ends_with(answer.header("location").rsplit('/').next().unwrap()));
+    assert!(
+        answer
+            .header("location")
+            .ends_with(answer.header("location").rsplit('/').next().unwrap())
+    );
     assert_eq!(answer.header("docker-upload-uuid").len(), 36);
     answer
 }
@@ -62,24 +66,47 @@ fn sha512_is_as_good_as_sha256(server: &Server) {
     let digest = sha512(b"long");
     for (at, announced) in ["", "?digest-algorithm=sha512"].iter().enumerate() {
         let repo = format!("r{at}");
-        let begun = server.send(Request::new("POST", &format!("/v2/{repo}/blobs/uploads/{announced}")));
+        let begun = server.send(Request::new(
+            "POST",
+            &format!("/v2/{repo}/blobs/uploads/{announced}"),
+        ));
         let url = begun.header("location").to_owned();
-        assert_eq!(server.send(Request::new("PATCH", &url).chunked(b"lo")).status, 202);
-        let answer = server.send(Request::new("PUT", &format!("{url}&digest={digest}")).body(b"ng"));
-        assert_eq!((answer.status, answer.header("docker-content-digest")), (201, digest.as_str()));
-        assert_eq!(server.get(&format!("/v2/{repo}/blobs/{digest}")).body, b"long");
+        assert_eq!(
+            server
+                .send(Request::new("PATCH", &url).chunked(b"lo"))
+                .status,
+            202
+        );
+        let answer =
+            server.send(Request::new("PUT", &format!("{url}&digest={digest}")).body(b"ng"));
+        assert_eq!(
+            (answer.status, answer.header("docker-content-digest")),
+            (201, digest.as_str())
+        );
+        assert_eq!(
+            server.get(&format!("/v2/{repo}/blobs/{digest}")).body,
+            b"long"
+        );
     }
 }
 
 fn chunks_must_follow_each_other(server: &Server) {
     let url = url(server, "a");
     let patch = |range: &str, body: &[u8]| {
-        server.send(Request::new("PATCH", &url).header("Content-Range", range).body(body))
+        server.send(
+            Request::new("PATCH", &url)
+                .header("Content-Range", range)
+                .body(body),
+        )
     };
     let refused = |answer: Answer, stands: &str| {
         answer.expect(416, "RANGE_INVALID");
         assert_eq!(answer.header("range"), stands);
-        assert!(answer.header("location").starts_with("/v2/a/blobs/uploads/"));
+        assert!(
+            answer
+                .header("location")
+                .starts_with("/v2/a/blobs/uploads/")
+        );
     };
     refused(patch("5-9", b"world"), "0-0");
     assert_eq!(patch("0-4", b"hello").header("range"), "0-4");
@@ -91,7 +118,11 @@ fn chunks_must_follow_each_other(server: &Server) {
     let digest = sha256(b"helloworld");
     let finish = format!("{url}&digest={digest}");
     let put = |range: &str| {
-        server.send(Request::new("PUT", &finish).header("Content-Range", range).body(b"world"))
+        server.send(
+            Request::new("PUT", &finish)
+                .header("Content-Range", range)
+                .body(b"world"),
+        )
     };
     refused(put("0-4"), "0-4");
     assert_eq!(server.get(&finish).header("range"), "0-4");
@@ -101,32 +132,58 @@ fn chunks_must_follow_each_other(server: &Server) {
 fn a_wrong_digest_is_refused_and_nothing_is_kept(server: &Server) {
     let url = url(server, "a");
     let wrong = sha256(b"other");
-    let answer = server.send(Request::new("PUT", &format!("{url}&digest={wrong}")).body(b"content"));
+    let answer =
+        server.send(Request::new("PUT", &format!("{url}&digest={wrong}")).body(b"content"));
     answer.expect(400, "DIGEST_INVALID");
     assert_eq!(server.head(&format!("/v2/a/blobs/{wrong}")).status, 404);
-    assert_eq!(server.head(&format!("/v2/a/blobs/{}", sha256(b"content"))).status, 404);
+    assert_eq!(
+        server
+            .head(&format!("/v2/a/blobs/{}", sha256(b"content")))
+            .status,
+        404
+    );
 }
 
 fn a_missing_digest_leaves_the_upload_usable(server: &Server) {
     let url = url(server, "a");
-    assert_eq!(server.send(Request::new("PATCH", &url).body(b"x")).status, 202);
-    server.send(Request::new("PUT", &url)).expect(400, "DIGEST_INVALID");
-    server.send(Request::new("PUT", &format!("{url}&digest=md5:x"))).expect(400, "DIGEST_INVALID");
+    assert_eq!(
+        server.send(Request::new("PATCH", &url).body(b"x")).status,
+        202
+    );
+    server
+        .send(Request::new("PUT", &url))
+        .expect(400, "DIGEST_INVALID");
+    server
+        .send(Request::new("PUT", &format!("{url}&digest=md5:x")))
+        .expect(400, "DIGEST_INVALID");
     let finish = format!("{url}&digest={}", sha256(b"x"));
     assert_eq!(server.send(Request::new("PUT", &finish)).status, 201);
 }
 
 fn an_upload_belongs_to_its_repository(server: &Server) {
     let mine = url(server, "mine");
-    assert_eq!(server.send(Request::new("PATCH", &mine).body(b"x")).status, 202);
+    assert_eq!(
+        server.send(Request::new("PATCH", &mine).body(b"x")).status,
+        202
+    );
     let theirs = mine.replace("/v2/mine/", "/v2/theirs/");
     let bare = theirs.split('?').next().unwrap();
     for method in ["GET", "PATCH", "DELETE"] {
-        assert_eq!(server.send(Request::new(method, &theirs)).status, 404, "{method}");
-        assert_eq!(server.send(Request::new(method, bare)).status, 404, "{method}");
+        assert_eq!(
+            server.send(Request::new(method, &theirs)).status,
+            404,
+            "{method}"
+        );
+        assert_eq!(
+            server.send(Request::new(method, bare)).status,
+            404,
+            "{method}"
+        );
     }
     let tampered = format!("{mine}x");
-    server.send(Request::new("PATCH", &tampered).body(b"y")).expect(404, "BLOB_UPLOAD_INVALID");
+    server
+        .send(Request::new("PATCH", &tampered).body(b"y"))
+        .expect(404, "BLOB_UPLOAD_INVALID");
     let finish = format!("{mine}&digest={}", sha256(b"x"));
     assert_eq!(server.send(Request::new("PUT", &finish)).status, 201);
 }
@@ -139,7 +196,9 @@ fn a_cancelled_upload_is_gone_for_good(server: &Server) {
         }
         assert_eq!(server.delete(&url).status, 204);
         server.get(&url).expect(404, "BLOB_UPLOAD_UNKNOWN");
-        server.send(Request::new("PATCH", &url).body(b"x")).expect(404, "BLOB_UPLOAD_UNKNOWN");
+        server
+            .send(Request::new("PATCH", &url).body(b"x"))
+            .expect(404, "BLOB_UPLOAD_UNKNOWN");
         server.delete(&url).expect(404, "BLOB_UPLOAD_UNKNOWN");
     }
 }
@@ -155,7 +214,9 @@ fn half_sent(server: &Server, request: &Request, rest: usize) -> (TcpStream, Vec
 
 fn a_second_writer_is_told_where_the_upload_stands(server: &Server) {
     let url = url(server, "a");
-    let slow = Request::new("PATCH", &url).header("Expect", "100-continue").body(b"slow writer");
+    let slow = Request::new("PATCH", &url)
+        .header("Expect", "100-continue")
+        .body(b"slow writer");
     let (mut first, rest) = half_sent(server, &slow, 5);
     // 100 Continue comes when the handler reads: then this writer holds the upload.
     let mut begun = [0; 25];
@@ -188,7 +249,8 @@ fn what_arrived_before_a_cut_is_kept(server: &Server) {
     drop(stream);
     let stands = wait_for(|| {
         let answer = server.get(&url);
-        (answer.status == 204 && answer.header("range") != "0-0").then(|| answer.header("range").to_owned())
+        (answer.status == 204 && answer.header("range") != "0-0")
+            .then(|| answer.header("range").to_owned())
     });
     let received: usize = stands[2..].parse::<usize>().unwrap() + 1;
     assert!(received <= 60_000, "{received}");
@@ -214,10 +276,17 @@ pub(crate) fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
 fn an_upload_survives_the_death_of_the_server() {
     let mut server = Server::start("filesystem");
     let url = url(&server, "a");
-    assert_eq!(server.send(Request::new("PATCH", &url).chunked(b"before ")).status, 202);
+    assert_eq!(
+        server
+            .send(Request::new("PATCH", &url).chunked(b"before "))
+            .status,
+        202
+    );
     server.restart();
     assert_eq!(server.get(&url).header("range"), "0-6");
-    let patch = Request::new("PATCH", &url).header("Content-Range", "7-11").body(b"after");
+    let patch = Request::new("PATCH", &url)
+        .header("Content-Range", "7-11")
+        .body(b"after");
     assert_eq!(server.send(patch).status, 202);
     let finish = format!("{url}&digest={}", sha256(b"before after"));
     assert_eq!(server.send(Request::new("PUT", &finish)).status, 201);
