@@ -1,0 +1,245 @@
+//! A connection that does not wait for ever: for a request, for its head, or for a client that
+//! does not read.
+
+use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::AcceptLimits;
+
+/// How long a client may go on sending what nobody reads, so that it finds the answer. Closing
+/// at once would make its kernel drop the answer together with the connection.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What the two ends of a connection know of each other: hyper stands between them.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    /// Odd while a request is being answered. A flag could change back unseen.
+    turns: AtomicU32,
+    /// Whether a request's body was dropped before its end.
+    unread: AtomicBool,
+}
+
+impl Exchange {
+    /// A head is complete; the answer is on its way until the value is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Begun {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        Begun(Arc::clone(self))
+    }
+
+    pub(super) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct Begun(Arc<Exchange>);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.turns.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What reading waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// Nothing that has a limit here: a request is being answered, and its body looks after
+    /// itself.
+    Answer,
+    /// The first byte of a head.
+    Request(Instant),
+    /// The rest of it.
+    Head(Instant),
+}
+
+#[derive(Debug)]
+pub(super) struct StallIo<T> {
+    io: T,
+    exchange: Arc<Exchange>,
+    limits: AcceptLimits,
+    seen: u32,
+    waiting: Waiting,
+    reading: Alarm,
+    /// When a write gives up; something while the client does not read.
+    stalled: Option<Instant>,
+    writing: Alarm,
+    /// When reading what nobody wants ends.
+    linger: Option<Instant>,
+}
+
+/// A timer that exists once it is needed.
+#[derive(Debug, Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    fn poll(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}
+
+impl<T> StallIo<T> {
+    pub(super) fn new(io: T, exchange: Arc<Exchange>, limits: AcceptLimits) -> Self {
+        Self {
+            io,
+            exchange,
+            limits,
+            seen: 0,
+            // Whoever connects has something to say.
+            waiting: Waiting::Request(Instant::now() + limits.header_timeout),
+            reading: Alarm::default(),
+            stalled: None,
+            writing: Alarm::default(),
+            linger: None,
+        }
+    }
+
+    fn look(&mut self) {
+        let turns = self.exchange.turns.load(Ordering::Relaxed);
+        if turns != self.seen {
+            self.seen = turns;
+            self.waiting = match turns % 2 {
+                0 => Waiting::Request(Instant::now() + self.limits.idle_timeout),
+                _ => Waiting::Answer,
+            };
+        }
+    }
+
+    fn received(&mut self) {
+        self.look();
+        if matches!(self.waiting, Waiting::Request(_)) {
+            self.waiting = Waiting::Head(Instant::now() + self.limits.header_timeout);
+        }
+    }
+
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.look();
+        let (at, message) = match self.waiting {
+            Waiting::Answer => return Poll::Pending,
+            Waiting::Request(at) => (at, "no request came in time"),
+            Waiting::Head(at) => (at, "the head of a request did not come in time"),
+        };
+        ready!(self.reading.poll(at, cx));
+        Poll::Ready(Error::new(ErrorKind::TimedOut, message))
+    }
+
+    /// The end of an answer may still be in a buffer: while the client takes it, neither the
+    /// next request nor its head is late.
+    fn sent(&mut self) {
+        self.stalled = None;
+        self.look();
+        let now = Instant::now();
+        match &mut self.waiting {
+            Waiting::Answer => {}
+            Waiting::Request(at) => *at = (*at).max(now + self.limits.idle_timeout),
+            Waiting::Head(at) => *at = now + self.limits.header_timeout,
+        }
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let limit = self.limits.stall_timeout;
+        let at = *self.stalled.get_or_insert_with(|| Instant::now() + limit);
+        ready!(self.writing.poll(at, cx));
+        Poll::Ready(Error::new(ErrorKind::TimedOut, "the client does not read"))
+    }
+
+    fn written(&mut self, wrote: Poll<Result<usize>>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+        match wrote {
+            Poll::Ready(wrote) => {
+                self.sent();
+                Poll::Ready(wrote)
+            }
+            Poll::Pending => self.poll_stalled(cx).map(Err),
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for StallIo<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.io).poll_read(cx, buffer) {
+            Poll::Ready(read) => {
+                if buffer.filled().len() > before {
+                    self.received();
+                }
+                Poll::Ready(read)
+            }
+            Poll::Pending => self.poll_waiting(cx).map(Err),
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallIo<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize>> {
+        let wrote = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.written(wrote, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let wrote = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
+        self.written(wrote, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let until = match self.linger {
+            Some(until) => until,
+            None => {
+                ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+                self.look();
+                let between = matches!(self.waiting, Waiting::Request(_));
+                if between && !self.exchange.unread.load(Ordering::Relaxed) {
+                    return Poll::Ready(Ok(()));
+                }
+                *self.linger.insert(Instant::now() + LINGER)
+            }
+        };
+        let mut scratch = [0; 8 << 10];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    if Instant::now() >= until {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                // The client has closed as well, or is gone.
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    ready!(self.reading.poll(until, cx));
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}

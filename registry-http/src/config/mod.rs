@@ -1,0 +1,357 @@
+//! The configuration: distribution's file and variables, typed, with the origin of each value.
+//!
+//! Every key is honoured, or named in a warning; what protects and cannot be honoured is refused
+//! (`refuse.rs`).
+
+pub(crate) mod duration;
+pub(crate) mod known;
+pub(crate) mod layers;
+mod refuse;
+mod settings;
+pub(crate) mod typed;
+
+use std::path::{Path, PathBuf};
+
+use figment::value::{Dict, Value};
+
+use self::layers::Layers;
+pub use self::layers::Origin;
+use self::settings::Root;
+pub use self::settings::{Http, Limits, Log, LogFormat, LogLevel, Platforms, UploadPurging};
+use self::typed::{TypeError, Unwanted};
+use crate::env;
+pub use crate::yaml::Place;
+
+/// What serves when nobody says anything: a directory of its own, for this machine only.
+const EMBEDDED: &str = "\
+version: 0.1
+storage:
+  filesystem:
+    rootdirectory: ./registry-data
+  delete:
+    enabled: true
+http:
+  addr: 127.0.0.1:5000
+";
+
+const EMBEDDED_NAME: &str = "the built-in configuration";
+
+/// Keys of `storage` that are not the name of a driver.
+const NOT_DRIVERS: [&str; 5] = ["cache", "delete", "maintenance", "redirect", "tag"];
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading the configuration {}", path.display())]
+    #[non_exhaustive]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not YAML.
+    #[error("{}: {message}", origin)]
+    #[non_exhaustive]
+    Syntax {
+        /// Where it stands.
+        origin: Origin,
+        /// What is wrong.
+        message: String,
+    },
+    /// A key is missing, is of the wrong type, or asks for what cannot be done.
+    #[error("`{key}` ({}): {message}", origin)]
+    #[non_exhaustive]
+    Value {
+        /// Which.
+        key: String,
+        /// Where it stands.
+        origin: Origin,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// Nowhere: the built-in one counts.
+    BuiltIn,
+    /// In this file.
+    File(PathBuf),
+}
+
+/// What is worth telling the user once the log is open.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    warnings: Vec<String>,
+}
+
+impl Notes {
+    pub(crate) fn warn(&mut self, message: impl Into<String>) {
+        self.warnings.push(message.into());
+    }
+
+    #[cfg(test)]
+    pub(crate) fn into_warnings(self) -> Vec<String> {
+        self.warnings
+    }
+}
+
+/// The driver that was chosen, and its own section.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) kind: String,
+    pub(crate) section: Value,
+}
+
+/// Everything that was configured.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// What goes to the log.
+    pub log: Log,
+    /// Whether manifests, tags and blobs may be deleted.
+    pub delete: bool,
+    /// Whether the registry refuses to change.
+    pub readonly: bool,
+    /// How unfinished uploads end.
+    pub uploadpurging: UploadPurging,
+    /// How and where to serve.
+    pub http: Http,
+    /// The largest page of the catalog.
+    pub catalog_max: usize,
+    /// The largest page of tags.
+    pub tags_max: usize,
+    /// Which platforms of an index have to be there.
+    pub platforms: Platforms,
+    /// How much of anything.
+    pub limits: Limits,
+    pub(crate) driver: Driver,
+    pub(crate) notes: Notes,
+    layers: Layers,
+}
+
+impl Config {
+    /// Reads the source, and puts `REGISTRY_*` variables over it.
+    pub fn load(source: &Source, variables: &[(String, String)]) -> Result<Self, ConfigError> {
+        match source {
+            Source::BuiltIn => {
+                let mut config = Self::parse(EMBEDDED_NAME, EMBEDDED, variables)?;
+                config.notes.warnings.insert(
+                    0,
+                    "no configuration was given: built-in defaults are used".to_owned(),
+                );
+                Ok(config)
+            }
+            Source::File(path) => {
+                let text = read(path).map_err(|source| ConfigError::Read {
+                    path: path.clone(),
+                    source,
+                })?;
+                Self::parse(&path.display().to_string(), &text, variables)
+            }
+        }
+    }
+
+    /// Takes a text as the file of this name.
+    pub fn parse(
+        name: &str,
+        text: &str,
+        variables: &[(String, String)],
+    ) -> Result<Self, ConfigError> {
+        let mut layers = Layers::from_text(name, text).map_err(|error| ConfigError::Syntax {
+            origin: Origin::Text {
+                name: name.to_owned(),
+                place: Some(error.place),
+            },
+            message: error.message,
+        })?;
+        let mut notes = Notes::default();
+        env::apply(&mut layers, variables, &mut notes)?;
+        Self::from_layers(layers, notes)
+    }
+
+    fn from_layers(layers: Layers, mut notes: Notes) -> Result<Self, ConfigError> {
+        let mut merged = layers.merged();
+        refuse::check(&merged, &layers)?;
+        let driver = take_driver(&mut merged, &layers)?;
+        let value = Value::from(merged);
+        let (root, unwanted) =
+            typed::typed::<Root>(&value, &[]).map_err(|error| layers.explain(error))?;
+        for key in unwanted {
+            note_unwanted(&key, &value, &layers, &mut notes);
+        }
+        root.settle(layers, driver, notes)
+    }
+
+    /// Explains an error in the driver's own section.
+    pub(crate) fn explain(&self, error: TypeError) -> ConfigError {
+        self.layers.explain(error)
+    }
+
+    /// An error about a key.
+    pub(crate) fn refuse(&self, path: &[&str], message: impl Into<String>) -> ConfigError {
+        self.layers.refuse(path, message)
+    }
+
+    /// What to say about keys that the driver does not know.
+    pub(crate) fn unknown_to_driver(&self, unwanted: &[Unwanted]) -> Vec<String> {
+        let known = |path: &[String]| known::node(path).is_some();
+        unwanted
+            .iter()
+            .map(|key| match known(&key.path) {
+                true => not_honoured(&key.path, &self.layers),
+                false => unknown(&key.path, key.wanted.iter().copied(), &self.layers),
+            })
+            .collect()
+    }
+}
+
+impl Layers {
+    fn explain(&self, error: TypeError) -> ConfigError {
+        let path = error.path.unwrap_or_default();
+        ConfigError::Value {
+            origin: self.origin(&path).clone(),
+            key: path.join("."),
+            message: error.message,
+        }
+    }
+
+    fn refuse<S: AsRef<str>>(&self, path: &[S], message: impl Into<String>) -> ConfigError {
+        let keys: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+        ConfigError::Value {
+            origin: self.origin(path).clone(),
+            key: keys.join("."),
+            message: message.into(),
+        }
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the configuration is read once, before anything is served"
+)]
+fn read(path: &Path) -> std::io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
+/// Takes the driver's section out of `storage`, which leaves the keys that are not a driver's.
+fn take_driver(merged: &mut Dict, layers: &Layers) -> Result<Driver, ConfigError> {
+    let none = || layers.refuse(&["storage"], "no storage driver is configured");
+    let storage = match merged.get_mut("storage") {
+        Some(Value::Dict(_, storage)) => storage,
+        None | Some(Value::Empty(..)) => return Err(none()),
+        Some(_) => return Err(layers.refuse(&["storage"], "a section is wanted here")),
+    };
+    let kinds: Vec<String> = storage
+        .keys()
+        .filter(|key| !NOT_DRIVERS.contains(&key.as_str()))
+        .cloned()
+        .collect();
+    match kinds.as_slice() {
+        [] => Err(none()),
+        [kind] => {
+            let section = storage.remove(kind).unwrap_or_else(crate::yaml::null);
+            Ok(Driver {
+                kind: kind.clone(),
+                section,
+            })
+        }
+        several => {
+            let named: Vec<String> = several
+                .iter()
+                .map(|kind| format!("{kind} ({})", layers.origin(&["storage", kind])))
+                .collect();
+            Err(layers.refuse(
+                &["storage"],
+                format!(
+                    "several storage drivers are configured, and there must be one: {}; \
+                     REGISTRY_STORAGE=<driver> replaces the section",
+                    named.join(", "),
+                ),
+            ))
+        }
+    }
+}
+
+/// A key that no setting took: known and not honoured, or not known at all.
+fn note_unwanted(key: &Unwanted, root: &Value, layers: &Layers, notes: &mut Notes) {
+    let parent = &key.path[..key.path.len().saturating_sub(1)];
+    if known::node(&key.path).is_none() {
+        let siblings = known::node(parent)
+            .into_iter()
+            .flat_map(|node| node.keys.keys());
+        let names = siblings.chain(key.wanted).copied();
+        notes.warn(unknown(&key.path, names, layers));
+        return;
+    }
+    notes.warn(not_honoured(&key.path, layers));
+    let keys: Vec<&str> = key.path.iter().map(String::as_str).collect();
+    if let Some(value) = root.as_dict().and_then(|root| layers::find(root, &keys)) {
+        note_unknown_below(&mut key.path.clone(), value, layers, notes);
+    }
+}
+
+/// Within a section that is not honoured, names nobody knows are still worth a word.
+fn note_unknown_below(path: &mut Vec<String>, value: &Value, layers: &Layers, notes: &mut Notes) {
+    let Some(node) = known::node(path) else {
+        return;
+    };
+    let children: Vec<(String, &Value)> = match value {
+        Value::Dict(_, dict) => dict
+            .iter()
+            .map(|(key, value)| (key.clone(), value))
+            .collect(),
+        Value::Array(_, items) => (0..).map(|n: usize| n.to_string()).zip(items).collect(),
+        _ => return,
+    };
+    for (key, value) in children {
+        let known = node.open || node.item.is_some() || node.keys.contains_key(key.as_str());
+        path.push(key);
+        if known {
+            note_unknown_below(path, value, layers, notes);
+        } else if !node.is_leaf() {
+            notes.warn(unknown(path, node.keys.keys().copied(), layers));
+        }
+        path.pop();
+    }
+}
+
+fn not_honoured(path: &[String], layers: &Layers) -> String {
+    let key = path.join(".");
+    let origin = layers.origin(path);
+    match known::reason(&key) {
+        Some(reason) => format!("`{key}` ({origin}) is not honoured by this release: {reason}"),
+        None => format!("`{key}` ({origin}) is not honoured by this release"),
+    }
+}
+
+fn unknown<'n>(
+    path: &[String],
+    names: impl IntoIterator<Item = &'n str>,
+    layers: &Layers,
+) -> String {
+    let key = path.join(".");
+    let origin = layers.origin(path);
+    let (name, parent) = path
+        .split_last()
+        .map_or(("", &[][..]), |(name, parent)| (name, parent));
+    match known::nearest(name, names) {
+        Some(nearest) => {
+            let nearest: Vec<&str> = parent.iter().map(String::as_str).chain([nearest]).collect();
+            format!(
+                "unknown key `{key}` ({origin}); did you mean `{}`?",
+                nearest.join(".")
+            )
+        }
+        None => format!("unknown key `{key}` ({origin})"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! What protects and cannot be honoured yet: a registry that was to be closed never starts open.
+
+use figment::value::{Dict, Value};
+
+use super::ConfigError;
+use super::layers::{Layers, find};
+
+/// Keys that protect, or make the registry another thing altogether.
+const REFUSED: &[(&[&str], &str)] = &[
+    (
+        &["http", "tls", "certificate"],
+        "TLS is not part of this release, and would silently be missing; \
+         remove `http.tls`, and put a proxy that speaks TLS before this registry",
+    ),
+    (&["http", "tls", "key"], "TLS is not part of this release"),
+    (
+        &["http", "tls", "letsencrypt"],
+        "certificates from ACME are not part of this release",
+    ),
+    (
+        &["http", "tls", "clientcas"],
+        "client certificates are not part of this release, and everyone would be let in",
+    ),
+    (
+        &["http", "tls", "clientauth"],
+        "client certificates are not part of this release, and everyone would be let in",
+    ),
+    (
+        &["proxy", "remoteurl"],
+        "mirroring another registry is not part of this release",
+    ),
+    (
+        &["extensions", "access"],
+        "rules are not part of this release, and everyone could do everything",
+    ),
+    (
+        &["extensions", "token"],
+        "handing out tokens is not part of this release",
+    ),
+];
+
+/// Refuses what would leave the registry less protected than it was configured to be.
+pub(super) fn check(merged: &Dict, layers: &Layers) -> Result<(), ConfigError> {
+    if let Some(auth) = merged.get("auth") {
+        check_auth(auth, layers)?;
+    }
+    for (path, message) in REFUSED {
+        if find(merged, path).is_some_and(is_given) {
+            return Err(layers.refuse(path, *message));
+        }
+    }
+    Ok(())
+}
+
+fn check_auth(auth: &Value, layers: &Layers) -> Result<(), ConfigError> {
+    let kinds = match auth {
+        Value::Empty(..) => return Ok(()),
+        Value::Dict(_, kinds) => kinds,
+        _ => return Err(layers.refuse(&["auth"], "a section is wanted here")),
+    };
+    match kinds.keys().find(|kind| kind.as_str() != "none") {
+        None => Ok(()),
+        Some(kind) => Err(layers.refuse(
+            &["auth", kind],
+            "authentication is not part of this release, and everyone would be let in; \
+             remove `auth`, or set it to `none`, to serve everyone",
+        )),
+    }
+}
+
+/// An empty text, list or section is the same as no key.
+fn is_given(value: &Value) -> bool {
+    match value {
+        Value::Empty(..) => false,
+        Value::String(_, text) => !text.is_empty(),
+        Value::Array(_, items) => !items.is_empty(),
+        Value::Dict(_, dict) => dict.values().any(is_given),
+        _ => true,
+    }
+}

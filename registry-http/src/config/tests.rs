@@ -1,0 +1,336 @@
+//! Whole configurations: what they come to, what is refused and how, what is warned about.
+
+use std::time::Duration;
+
+use super::*;
+
+const SMALL: &str = "version: 0.1\nstorage: {inmemory: }\n";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse("config.yml", text, &[])
+}
+
+fn with(text: &str) -> Result<Config, ConfigError> {
+    parse(&format!("{SMALL}{text}"))
+}
+
+fn error(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    with(text).unwrap().notes.warnings
+}
+
+#[test]
+fn without_any_key_the_defaults_count() {
+    let config = parse(SMALL).unwrap();
+    assert_eq!(config.driver.kind, "inmemory");
+    assert_eq!(config.log.level, LogLevel::Info);
+    assert_eq!(config.log.format, LogFormat::Text);
+    assert!(config.log.access);
+    assert!(!config.delete);
+    assert!(!config.readonly);
+    assert!(config.uploadpurging.enabled);
+    assert_eq!(config.uploadpurging.age, Duration::from_secs(168 * 3600));
+    assert_eq!(config.uploadpurging.interval, Duration::from_secs(86_400));
+    assert_eq!(config.http.addr, ":5000");
+    assert_eq!(config.http.prefix, "/");
+    assert_eq!(config.http.relativeurls, None);
+    assert_eq!(config.http.draintimeout, Duration::from_secs(8));
+    assert_eq!((config.catalog_max, config.tags_max), (1000, 1000));
+    assert_eq!(config.platforms, Platforms::All);
+    assert_eq!(config.limits, Limits::default());
+    assert!(config.notes.warnings.is_empty());
+}
+
+#[test]
+fn every_key_that_is_honoured_is_read() {
+    let config = parse(
+        "version: 0.1
+log: {level: DEBUG, formatter: json, accesslog: {disabled: yes}}
+storage:
+  filesystem: {rootdirectory: /r}
+  delete: {enabled: on}
+  maintenance:
+    uploadpurging: {enabled: off, age: 1h, interval: 30m, dryrun: true}
+    readonly: {enabled: true}
+http:
+  addr: localhost:80
+  host: https://a.example
+  prefix: /p
+  secret: 0123
+  relativeurls: false
+  draintimeout: 1m
+  headers: {X-A: [b, c]}
+catalog: {maxentries: 7}
+tags: {maxtags: 8}
+validation: {manifests: {indexes: {platforms: list, platformlist: [{os: a, architecture: b}]}}}
+extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header_timeout: 5s,
+                      idle_timeout: 6s, stall_timeout: 7s}}
+",
+    )
+    .unwrap();
+    assert_eq!(config.notes.warnings, Vec::<String>::new());
+    assert_eq!(config.driver.kind, "filesystem");
+    assert_eq!(config.log.level, LogLevel::Debug);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert!(!config.log.access);
+    assert!(config.delete && config.readonly);
+    let purging = UploadPurging {
+        enabled: false,
+        age: Duration::from_secs(3600),
+        interval: Duration::from_secs(1800),
+        dryrun: true,
+    };
+    assert_eq!(config.uploadpurging, purging);
+    assert_eq!(config.http.addr, "localhost:80");
+    assert_eq!(config.http.host.unwrap().host(), Some("a.example"));
+    assert_eq!(config.http.prefix, "/p/");
+    assert_eq!(config.http.secret.unwrap().expose(), "0123");
+    assert_eq!(config.http.relativeurls, Some(false));
+    assert_eq!(config.http.draintimeout, Duration::from_secs(60));
+    let values: Vec<_> = config.http.headers.get_all("x-a").iter().collect();
+    assert_eq!(values, ["b", "c"]);
+    assert_eq!((config.catalog_max, config.tags_max), (7, 8));
+    let listed = Platforms::Listed(vec![("a".to_owned(), "b".to_owned())]);
+    assert_eq!(config.platforms, listed);
+    let limits = Limits {
+        manifest: 1,
+        header: 2,
+        headers: 3,
+        connections: 4,
+        header_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(6),
+        stall_timeout: Duration::from_secs(7),
+    };
+    assert_eq!(config.limits, limits);
+}
+
+#[test]
+fn an_error_names_the_key_and_where_it_came_from() {
+    let table = [
+        ("storage: {inmemory: }", "`version` (config.yml): "),
+        (
+            "version: 0.2\nstorage: {inmemory: }",
+            "`version` (config.yml:1:1): ",
+        ),
+        ("version: 0.1", "`storage` (config.yml): no storage driver"),
+        (
+            "version: 0.1\nstorage: ",
+            "`storage` (config.yml:2:1): no storage driver",
+        ),
+        (
+            "version: 0.1\nstorage: {delete: {}}",
+            "`storage` (config.yml:2:1): no storage driver",
+        ),
+        (
+            "version: 0.1\nstorage:\n  inmemory:\n  filesystem:\n",
+            "`storage` (config.yml:2:1): several storage drivers are configured, and there must \
+             be one: filesystem (config.yml:4:3), inmemory (config.yml:3:3)",
+        ),
+        ("version: [", "config.yml:"),
+        ("text", "config.yml:1:1: "),
+    ];
+    for (text, start) in table {
+        let error = error(text);
+        assert!(error.starts_with(start), "{text:?}: {error}");
+    }
+    let table = [
+        ("log: {level: loud}", "`log.level` (config.yml:3:7): "),
+        ("loglevel: loud", "`loglevel` (config.yml:3:1): "),
+        (
+            "log: {formatter: xml}",
+            "`log.formatter` (config.yml:3:7): ",
+        ),
+        ("log: quiet", "`log` (config.yml:3:1): "),
+        ("http: {addr: [a]}", "`http.addr` (config.yml:3:8): "),
+        ("http: {net: unix}", "`http.net` (config.yml:3:8): "),
+        ("http: {host: a.example}", "`http.host` (config.yml:3:8): "),
+        ("http: {prefix: 'a b'}", "`http.prefix` (config.yml:3:8): "),
+        (
+            "http: {relativeurls: maybe}",
+            "`http.relativeurls` (config.yml:3:8): ",
+        ),
+        (
+            "http: {draintimeout: soon}",
+            "`http.draintimeout` (config.yml:3:8): ",
+        ),
+        (
+            "http: {headers: {'a b': [c]}}",
+            "`http.headers.a b` (config.yml:3:18): ",
+        ),
+        (
+            "catalog: {maxentries: many}",
+            "`catalog.maxentries` (config.yml:3:11): ",
+        ),
+        ("tags: {maxtags: -1}", "`tags.maxtags` (config.yml:3:8): "),
+        (
+            "validation: {manifests: {indexes: {platforms: some}}}",
+            "`validation.manifests.indexes.platforms` (config.yml:3:36): ",
+        ),
+        (
+            "extensions: {limits: {connections: 0}}",
+            "`extensions.limits.connections` (config.yml:3:23): ",
+        ),
+        (
+            "extensions: {limits: {stall_timeout: 0s}}",
+            "`extensions.limits.stall_timeout` (config.yml:3:23): ",
+        ),
+    ];
+    for (text, start) in table {
+        let error = with(text).unwrap_err().to_string();
+        assert!(error.starts_with(start), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn an_error_in_a_variable_names_the_variable() {
+    let variables = [("REGISTRY_HTTP_DRAINTIMEOUT".to_owned(), "soon".to_owned())];
+    let error = Config::parse("config.yml", SMALL, &variables).unwrap_err();
+    let start = "`http.draintimeout` (REGISTRY_HTTP_DRAINTIMEOUT): ";
+    assert!(error.to_string().starts_with(start), "{error}");
+}
+
+#[test]
+fn a_secret_is_in_no_message() {
+    let error = with("http: {secret: [hunter2]}").unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    let config = with("http: {secret: hunter2}").unwrap();
+    assert!(!format!("{:?}", config.http).contains("hunter2"));
+}
+
+#[test]
+fn what_protects_and_cannot_be_honoured_is_refused() {
+    let table = [
+        ("auth: {htpasswd: {realm: a, path: b}}", "auth.htpasswd"),
+        ("auth: {token: {}}", "auth.token"),
+        ("auth: {silly: {}}", "auth.silly"),
+        ("auth: {ldap: }", "auth.ldap"),
+        ("auth: htpasswd", "auth.htpasswd"),
+        ("auth: [htpasswd]", "auth"),
+        (
+            "http: {tls: {certificate: a, key: b}}",
+            "http.tls.certificate",
+        ),
+        ("http: {tls: {key: b}}", "http.tls.key"),
+        (
+            "http: {tls: {letsencrypt: {cachefile: a}}}",
+            "http.tls.letsencrypt",
+        ),
+        ("http: {tls: {clientcas: [a]}}", "http.tls.clientcas"),
+        (
+            "http: {tls: {clientauth: request-client-cert}}",
+            "http.tls.clientauth",
+        ),
+        ("proxy: {remoteurl: https://a.example}", "proxy.remoteurl"),
+        (
+            "extensions: {access: {rules: []  , default: deny}}",
+            "extensions.access",
+        ),
+        ("extensions: {token: {key: a}}", "extensions.token"),
+    ];
+    for (text, key) in table {
+        let error = with(text).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("`{key}` (config.yml:3:")),
+            "{text:?}: {error}"
+        );
+    }
+    let variables = [("REGISTRY_AUTH".to_owned(), "htpasswd".to_owned())];
+    let error = Config::parse("config.yml", SMALL, &variables).unwrap_err();
+    let start = "`auth.htpasswd` (REGISTRY_AUTH): ";
+    assert!(error.to_string().starts_with(start), "{error}");
+}
+
+#[test]
+fn what_protects_nothing_is_not_refused() {
+    let table = [
+        "auth: none",
+        "auth: {none: {}}",
+        "auth:",
+        "http: {tls: {certificate: ''}}",
+        "http: {tls: {letsencrypt: {hosts: []}}}",
+        "http: {tls: }",
+        "proxy: {remoteurl: }",
+    ];
+    for text in table {
+        assert!(with(text).is_ok(), "{text:?}");
+    }
+}
+
+#[test]
+fn keys_that_are_not_honoured_are_named_with_the_reason() {
+    let table = [
+        (
+            "health: {storagedriver: {enabled: true}}",
+            "`health` (config.yml:3:1) is not honoured by this release: \
+             there are no health checks yet",
+        ),
+        (
+            "http: {debug: {addr: ':5001'}}",
+            "`http.debug` (config.yml:3:8) is not honoured by this release: \
+             there is no second listener yet",
+        ),
+        (
+            "log: {formatter: logstash}",
+            "`log.formatter` (config.yml:3:7): logstash is not honoured by this release, \
+             json is used",
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(warnings(text), [expected], "{text:?}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_named_with_the_nearest_known_one() {
+    let table = [
+        (
+            "htpp: {}",
+            "unknown key `htpp` (config.yml:3:1); did you mean `http`?",
+        ),
+        (
+            "http: {adr: ':5000'}",
+            "unknown key `http.adr` (config.yml:3:8); did you mean `http.addr`?",
+        ),
+        (
+            "http: {colour: red}",
+            "unknown key `http.colour` (config.yml:3:8)",
+        ),
+        (
+            "extensions: {limits: {header_timout: 1s}}",
+            "unknown key `extensions.limits.header_timout` (config.yml:3:23); \
+             did you mean `extensions.limits.header_timeout`?",
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(warnings(text), [expected], "{text:?}");
+    }
+    let warnings = warnings("health: {http: [{url: a}]}");
+    let expected =
+        "unknown key `health.http.0.url` (config.yml:3:18); did you mean `health.http.0.uri`?";
+    assert_eq!(warnings.len(), 2);
+    assert_eq!(warnings[1], expected);
+}
+
+#[test]
+fn without_a_file_this_machine_alone_is_served_from_a_directory_of_its_own() {
+    let config = Config::load(&Source::BuiltIn, &[]).unwrap();
+    assert_eq!(config.driver.kind, "filesystem");
+    assert_eq!(config.http.addr, "127.0.0.1:5000");
+    assert!(config.delete);
+    assert!(config.notes.warnings[0].contains("built-in"));
+
+    let variables = [("REGISTRY_HTTP_ADDR".to_owned(), ":80".to_owned())];
+    let config = Config::load(&Source::BuiltIn, &variables).unwrap();
+    assert_eq!(config.http.addr, ":80");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let source = Source::File(PathBuf::from("/nowhere/config.yml"));
+    let error = Config::load(&source, &[]).unwrap_err();
+    let expected = "reading the configuration /nowhere/config.yml";
+    assert_eq!(error.to_string(), expected);
+}

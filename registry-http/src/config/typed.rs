@@ -1,0 +1,676 @@
+//! From the untyped values of the layers to typed settings: a scalar becomes what the target
+//! wants, an error knows its key, and keys nobody wanted are collected.
+
+use std::cell::RefCell;
+use std::collections::btree_map;
+use std::fmt;
+
+use figment::value::{Dict, Value};
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
+};
+
+/// A key that the target does not know, and those it does.
+#[derive(Debug)]
+pub(crate) struct Unwanted {
+    pub(crate) path: Vec<String>,
+    pub(crate) wanted: &'static [&'static str],
+}
+
+/// A value that does not fit, with its key.
+#[derive(Debug)]
+pub(crate) struct TypeError {
+    pub(crate) path: Option<Vec<String>>,
+    missing: Option<&'static str>,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for TypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for TypeError {}
+
+impl de::Error for TypeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            path: None,
+            missing: None,
+            message: message.to_string(),
+        }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self {
+            missing: Some(field),
+            ..Self::custom("this key is mandatory and missing")
+        }
+    }
+}
+
+impl TypeError {
+    fn at(mut self, path: &Path<'_>) -> Self {
+        if self.path.is_none() {
+            let mut keys = path.keys();
+            keys.extend(self.missing.map(str::to_owned));
+            self.path = Some(keys);
+        }
+        self
+    }
+}
+
+/// Makes a `T` of the value that stands under `base`.
+pub(crate) fn typed<T: DeserializeOwned>(
+    value: &Value,
+    base: &[&str],
+) -> Result<(T, Vec<Unwanted>), TypeError> {
+    fn descend<T: DeserializeOwned>(
+        value: &Value,
+        base: &[&str],
+        parent: Path<'_>,
+        unwanted: &RefCell<Vec<Unwanted>>,
+    ) -> Result<T, TypeError> {
+        if let Some((key, rest)) = base.split_first() {
+            let path = Path::Key {
+                parent: &parent,
+                key,
+            };
+            return descend(value, rest, path, unwanted);
+        }
+        T::deserialize(Typed {
+            value,
+            path: parent,
+            unwanted,
+            siblings: &[],
+        })
+    }
+    let unwanted = RefCell::new(Vec::new());
+    let made = descend(value, base, Path::Root, &unwanted)?;
+    Ok((made, unwanted.into_inner()))
+}
+
+/// Whether this is one of the words that Go's YAML 1.1 takes for a boolean.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "y" | "Y" | "on" | "On" | "ON" => {
+            Some(true)
+        }
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "n" | "N" | "off" | "Off" | "OFF" => {
+            Some(false)
+        }
+        _ => None,
+    }
+}
+
+/// A whole number as Go's YAML 1.1 reads it: `0755` and `0o755` are octal.
+fn integer(text: &str) -> Option<i128> {
+    let text = text.replace('_', "");
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let lower = digits.to_ascii_lowercase();
+    let (radix, digits) = match lower.as_bytes() {
+        [b'0', b'x', ..] => (16, &lower[2..]),
+        [b'0', b'o', ..] => (8, &lower[2..]),
+        [b'0', b'b', ..] => (2, &lower[2..]),
+        [b'0', _, ..] => (8, &lower[1..]),
+        _ => (10, lower.as_str()),
+    };
+    let number = i128::from(u64::from_str_radix(digits, radix).ok()?);
+    Some(if negative { -number } else { number })
+}
+
+#[derive(Clone, Copy)]
+enum Path<'p> {
+    Root,
+    Key { parent: &'p Path<'p>, key: &'p str },
+    Item { parent: &'p Path<'p>, index: usize },
+}
+
+impl Path<'_> {
+    fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Root => Vec::new(),
+            Self::Key { parent, key } => {
+                let mut keys = parent.keys();
+                keys.push((*key).to_owned());
+                keys
+            }
+            Self::Item { parent, index } => {
+                let mut keys = parent.keys();
+                keys.push(index.to_string());
+                keys
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Typed<'v> {
+    value: &'v Value,
+    path: Path<'v>,
+    unwanted: &'v RefCell<Vec<Unwanted>>,
+    /// The keys that the struct around this value knows.
+    siblings: &'static [&'static str],
+}
+
+impl Typed<'_> {
+    fn wrong(&self, expected: &dyn de::Expected) -> TypeError {
+        let unexpected = match self.value {
+            Value::String(_, text) => Unexpected::Str(text),
+            Value::Dict(..) => Unexpected::Map,
+            Value::Array(..) => Unexpected::Seq,
+            Value::Empty(..) => Unexpected::Unit,
+            _ => Unexpected::Other("another kind of value"),
+        };
+        <TypeError as de::Error>::invalid_type(unexpected, expected).at(&self.path)
+    }
+
+    fn text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        match self.value {
+            Value::String(_, text) => visitor.visit_str(text),
+            Value::Empty(..) => visitor.visit_str(""),
+            _ => return Err(self.wrong(&visitor)),
+        }
+        .map_err(|error: TypeError| error.at(&self.path))
+    }
+
+    fn number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        let number = match self.value {
+            Value::String(_, text) => integer(text),
+            Value::Empty(..) => Some(0),
+            _ => None,
+        };
+        let Some(number) = number else {
+            return Err(self.wrong(&visitor));
+        };
+        match (u64::try_from(number), i64::try_from(number)) {
+            (Ok(number), _) => visitor.visit_u64(number),
+            (_, Ok(number)) => visitor.visit_i64(number),
+            _ => return Err(self.wrong(&visitor)),
+        }
+        .map_err(|error: TypeError| error.at(&self.path))
+    }
+
+    fn map<'de, V: Visitor<'de>>(
+        self,
+        wanted: Option<&'static [&'static str]>,
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        let empty = Dict::new();
+        let dict = match self.value {
+            Value::Dict(_, dict) => dict,
+            Value::Empty(..) => &empty,
+            _ => return Err(self.wrong(&visitor)),
+        };
+        visitor
+            .visit_map(Entries {
+                of: self,
+                entries: dict.iter(),
+                pending: None,
+                wanted,
+            })
+            .map_err(|error| error.at(&self.path))
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+            self.number(visitor)
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Typed<'_> {
+    type Error = TypeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        match self.value {
+            Value::Dict(..) => self.map(None, visitor),
+            Value::Array(..) => self.deserialize_seq(visitor),
+            Value::Empty(..) => visitor.visit_unit(),
+            _ => self.text(visitor),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        let known = match self.value {
+            Value::String(_, text) => boolean(text),
+            Value::Empty(..) => Some(false),
+            _ => None,
+        };
+        match known {
+            Some(value) => visitor.visit_bool(value),
+            None => Err(self.wrong(&visitor)),
+        }
+    }
+
+    numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        self.deserialize_f64(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        match self.value {
+            Value::String(_, text) if let Ok(number) = text.parse() => visitor.visit_f64(number),
+            _ => Err(self.wrong(&visitor)),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        match self.value {
+            Value::Empty(..) => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        match self.value {
+            Value::Empty(..) => visitor.visit_unit(),
+            _ => Err(self.wrong(&visitor)),
+        }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        self.map(Some(&[]), de::IgnoredAny)?;
+        visitor.visit_unit()
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        let items: &[Value] = match self.value {
+            Value::Array(_, items) => items,
+            Value::Empty(..) => &[],
+            _ => return Err(self.wrong(&visitor)),
+        };
+        visitor
+            .visit_seq(Items {
+                of: self,
+                items: items.iter().enumerate(),
+            })
+            .map_err(|error| error.at(&self.path))
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        self.map(None, visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        self.map(Some(fields), visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        match self.value {
+            Value::String(_, text) => {
+                let text: StrDeserializer<'_, TypeError> = text.as_str().into_deserializer();
+                visitor.visit_enum(text)
+            }
+            Value::Dict(_, dict)
+                if let (1, Some((key, value))) = (dict.len(), dict.iter().next()) =>
+            {
+                visitor.visit_enum(Variant {
+                    key,
+                    value: Typed { value, ..self },
+                })
+            }
+            _ => return Err(self.wrong(&visitor)),
+        }
+        .map_err(|error| error.at(&self.path))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        self.unwanted.borrow_mut().push(Unwanted {
+            path: self.path.keys(),
+            wanted: self.siblings,
+        });
+        visitor.visit_unit()
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        self.text(visitor)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        self.text(visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        self.text(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        self.text(visitor)
+    }
+
+    serde::forward_to_deserialize_any! { bytes byte_buf }
+}
+
+struct Entries<'v> {
+    of: Typed<'v>,
+    entries: btree_map::Iter<'v, String, Value>,
+    pending: Option<(&'v String, &'v Value)>,
+    wanted: Option<&'static [&'static str]>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = TypeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, TypeError> {
+        for (key, value) in self.entries.by_ref() {
+            // In Go an empty value leaves the field as it was: the default counts.
+            let known = self.wanted.is_some_and(|keys| keys.contains(&key.as_str()));
+            if known && matches!(value, Value::Empty(..)) {
+                continue;
+            }
+            self.pending = Some((key, value));
+            let key: StrDeserializer<'_, TypeError> = key.as_str().into_deserializer();
+            return seed.deserialize(key).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, TypeError> {
+        let Some((key, value)) = self.pending.take() else {
+            return Err(de::Error::custom("a value was asked for before its key"));
+        };
+        let path = Path::Key {
+            parent: &self.of.path,
+            key,
+        };
+        seed.deserialize(Typed {
+            value,
+            path,
+            unwanted: self.of.unwanted,
+            siblings: self.wanted.unwrap_or_default(),
+        })
+        .map_err(|error| error.at(&path))
+    }
+}
+
+struct Items<'v> {
+    of: Typed<'v>,
+    items: std::iter::Enumerate<std::slice::Iter<'v, Value>>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = TypeError;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, TypeError> {
+        let Some((index, value)) = self.items.next() else {
+            return Ok(None);
+        };
+        let path = Path::Item {
+            parent: &self.of.path,
+            index,
+        };
+        seed.deserialize(Typed {
+            value,
+            path,
+            ..self.of
+        })
+        .map(Some)
+        .map_err(|error| error.at(&path))
+    }
+}
+
+/// An enum with content, written as a mapping of one key.
+struct Variant<'v> {
+    key: &'v str,
+    value: Typed<'v>,
+}
+
+impl<'de, 'v> EnumAccess<'de> for Variant<'v> {
+    type Error = TypeError;
+    type Variant = Typed<'v>;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Typed<'v>), TypeError> {
+        let key: StrDeserializer<'_, TypeError> = self.key.into_deserializer();
+        Ok((seed.deserialize(key)?, self.value))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Typed<'_> {
+    type Error = TypeError;
+
+    fn unit_variant(self) -> Result<(), TypeError> {
+        de::Deserialize::deserialize(self)
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, TypeError> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        self.map(Some(fields), visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::yaml;
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(default)]
+    struct Driver {
+        on: bool,
+        size: u32,
+        ratio: f64,
+        name: String,
+        maybe: Option<i64>,
+        list: Vec<String>,
+        map: BTreeMap<String, u8>,
+        kind: Kind,
+        empty: Empty,
+    }
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        #[default]
+        Plain,
+        Sized(u16),
+    }
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    struct Empty;
+
+    fn read<T: DeserializeOwned>(text: &str) -> Result<(T, Vec<Unwanted>), String> {
+        let value = yaml::parse(text).unwrap().value;
+        typed(&value, &["storage", "tape"])
+            .map_err(|error| format!("{}: {error}", error.path.clone().unwrap().join(".")))
+    }
+
+    #[test]
+    fn scalars_become_what_the_target_wants() {
+        let text = "{on: yes, size: 0x10, ratio: 1.5, name: 0755, maybe: -0755, list: [no, 1],
+                     map: {a: 7}, kind: {sized: '9'}, empty: {}}";
+        let expected = Driver {
+            on: true,
+            size: 16,
+            ratio: 1.5,
+            name: "0755".to_owned(),
+            maybe: Some(-0o755),
+            list: vec!["no".to_owned(), "1".to_owned()],
+            map: BTreeMap::from([("a".to_owned(), 7)]),
+            kind: Kind::Sized(9),
+            empty: Empty,
+        };
+        let (made, unwanted) = read::<Driver>(text).unwrap();
+        assert_eq!(made, expected);
+        assert!(unwanted.is_empty());
+    }
+
+    #[test]
+    fn an_empty_value_leaves_the_default() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Sized {
+            #[serde(default = "ten")]
+            size: u32,
+        }
+        fn ten() -> u32 {
+            10
+        }
+        assert_eq!(read::<Sized>("size:").unwrap().0, Sized { size: 10 });
+        assert_eq!(read::<Sized>("").unwrap().0, Sized { size: 10 });
+        assert_eq!(read::<Driver>("").unwrap().0, Driver::default());
+    }
+
+    #[test]
+    fn booleans_are_those_of_yaml_1_1() {
+        for word in ["true", "True", "yes", "YES", "y", "on", "On"] {
+            assert_eq!(boolean(word), Some(true), "{word}");
+        }
+        for word in ["false", "FALSE", "no", "No", "n", "off", "OFF"] {
+            assert_eq!(boolean(word), Some(false), "{word}");
+        }
+        for word in ["", "1", "0", "tRuE", "enabled"] {
+            assert_eq!(boolean(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn integers_are_those_of_yaml_1_1() {
+        let table = [
+            ("0", Some(0)),
+            ("10", Some(10)),
+            ("+10", Some(10)),
+            ("-10", Some(-10)),
+            ("1_000", Some(1000)),
+            ("0755", Some(0o755)),
+            ("0o17", Some(15)),
+            ("0xff", Some(255)),
+            ("0b101", Some(5)),
+            ("089", None),
+            ("", None),
+            ("-", None),
+            ("1.5", None),
+            ("10MB", None),
+            ("--1", None),
+            ("0x-1", None),
+            ("18446744073709551615", Some(18_446_744_073_709_551_615)),
+            ("18446744073709551616", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(integer(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_its_key() {
+        let table = [
+            ("on: maybe", "storage.tape.on: "),
+            ("size: -1", "storage.tape.size: "),
+            ("size: big", "storage.tape.size: "),
+            ("name: [a]", "storage.tape.name: "),
+            ("list: a", "storage.tape.list: "),
+            ("list: [a, {}]", "storage.tape.list.1: "),
+            ("map: {a: 256}", "storage.tape.map.a: "),
+            ("kind: round", "storage.tape.kind: "),
+            ("text", "storage.tape: "),
+        ];
+        for (text, start) in table {
+            let error = read::<Driver>(text).map(|(made, _)| made).unwrap_err();
+            assert!(error.starts_with(start), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        #[derive(Debug, Deserialize)]
+        struct Needs {
+            #[allow(dead_code)]
+            bucket: String,
+        }
+        let error = read::<Needs>("{}").map(|(made, _)| made).unwrap_err();
+        assert_eq!(
+            error,
+            "storage.tape.bucket: this key is mandatory and missing"
+        );
+    }
+
+    #[test]
+    fn keys_that_nobody_wants_are_collected() {
+        let (_, unwanted) = read::<Driver>("{onn: yes, more: {a: b}, none: }").unwrap();
+        let paths: Vec<_> = unwanted.iter().map(|key| key.path.join(".")).collect();
+        let expected = ["storage.tape.more", "storage.tape.none", "storage.tape.onn"];
+        assert_eq!(paths, expected);
+        assert!(unwanted[0].wanted.contains(&"on"));
+    }
+}
