@@ -1,8 +1,25 @@
 //! The drivers this crate can bring along: the only file that names their crates.
 
+use std::convert::Infallible;
+
+use registry_core::storage::{MemoryDriver, Storage};
+
+use crate::ambient::ambient;
 use crate::factories::Factories;
 
 /// Registers every driver that was compiled in.
 pub(crate) fn register(factories: &mut Factories) {
-    let _ = factories;
+    factories.insert_storage("inmemory", |(), _mode| async {
+        Ok::<_, Infallible>(Storage::from_driver(MemoryDriver::new(ambient())))
+    });
+    #[cfg(feature = "fs")]
+    factories.insert_storage(
+        "filesystem",
+        |config: storage_fs::Config, mode| async move {
+            // It looks at the disk, which takes as long as it takes.
+            let opened =
+                tokio::task::spawn_blocking(move || storage_fs::open(&config, mode)).await??;
+            Ok::<_, registry_core::BoxError>(Storage::from_driver(opened))
+        },
+    );
 }

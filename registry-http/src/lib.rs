@@ -1,11 +1,36 @@
 //! The registry over HTTP: wiring, configuration, and the server itself.
+//!
+//! It takes distribution's file and variables ([`config`]), opens the driver that they name, and
+//! answers the API of the distribution specification. A driver of someone else is one call:
+//!
+//! ```no_run
+//! use registry_core::storage::{MemoryDriver, Storage};
+//! use registry_http::{Server, ambient};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Tape {}
+//!
+//! fn main() -> std::process::ExitCode {
+//!     Server::builder()
+//!         .with_builtin()
+//!         .storage("tape", |Tape {}, _mode| async {
+//!             Ok::<_, std::io::Error>(Storage::from_driver(MemoryDriver::new(ambient())))
+//!         })
+//!         .run()
+//! }
+//! ```
+//!
+//! What a registry means is not decided here but in `registry_core`, and no driver is named but
+//! in `builtin.rs`.
 #![warn(missing_docs)]
 
 mod accept;
+mod ambient;
 mod app;
 mod auth;
 mod body;
 mod builtin;
+mod cli;
 pub mod config;
 mod endpoint;
 mod env;
@@ -13,7 +38,10 @@ mod error;
 mod factories;
 mod handlers;
 mod range;
+mod server;
 mod telemetry;
 mod yaml;
 
+pub use self::ambient::ambient;
 pub use self::env::variables;
+pub use self::server::{Builder, Error, Server};

@@ -25,7 +25,9 @@ pub(crate) fn open(log: Log) {
         .with_default(level)
         .with_target("hyper", quiet)
         .with_target("hyper_util", quiet)
-        .with_target("mio", quiet);
+        .with_target("mio", quiet)
+        // Switched by a key of its own, as in distribution.
+        .with_target("access", LevelFilter::INFO);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match log.format {
         LogFormat::Text => lines
@@ -41,10 +43,6 @@ pub(crate) fn open(log: Log) {
 }
 
 /// A name for a request, for its log lines and its answer: 64 random bits.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the request handler asks for it")
-)]
 pub(crate) fn request_id() -> String {
     let mut bytes = [0; 8];
     // `build` has seen randomness work; a name of zeros would harm nothing but the log.

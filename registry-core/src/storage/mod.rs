@@ -163,7 +163,8 @@ pub trait UploadWriter: Send {
 /// * Of several concurrent `Create` or `IfVersion` puts exactly one is `Done`.
 /// * A `get` or `list` that begins after a `put` returned sees it.
 /// * `list` yields in the byte order of the full key; a directory sorts as `name/`.
-/// * Deleting what is absent is `Done`; a directory left empty is gone.
+/// * Deleting what is absent is `Done`; a directory left empty is gone, except that a filesystem
+///   keeps those without which distribution takes a repository for absent (its `tags`).
 /// * An I/O fault is an error and never "absent".
 #[async_trait]
 pub trait RecordStore: fmt::Debug + Send + Sync + 'static {

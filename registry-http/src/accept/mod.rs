@@ -24,7 +24,6 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::body::{Answer, Awaited};
-pub(crate) use self::body::Stalled;
 use self::io::{Exchange, StallIo};
 pub(crate) use self::listen::{Listen, bind};
 use crate::app::PeerAddr;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use super::body::Stalled;
 use super::*;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -202,17 +203,14 @@ async fn an_answer_may_take_longer_than_any_limit() {
         stall_timeout: SHORT,
         ..PATIENT
     };
-    let running = start(limits, async |request: Request<Body>| {
-        let body = request.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body, "abc");
-        sleep(SHORT * 4).await;
-        Response::new(Body::from("ok"))
-    })
-    .await;
+    let (running, mut arrived, gate) = start_gated(limits).await;
     let mut client = running.connect().await;
     client
         .send("PUT / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc")
         .await;
+    soon(arrived.recv()).await.unwrap();
+    client.stays_open_for(SHORT * 4).await;
+    gate.add_permits(1);
     client.receive_ok().await;
 }
 
@@ -457,9 +455,10 @@ async fn start_gated(limits: AcceptLimits) -> (Running, mpsc::Receiver<()>, Arc<
     let (tell, told) = mpsc::channel(1);
     let gate = Arc::new(Semaphore::new(0));
     let behind = Arc::clone(&gate);
-    let running = start(limits, move |_| {
+    let running = start(limits, move |request: Request<Body>| {
         let (tell, gate) = (tell.clone(), Arc::clone(&behind));
         async move {
+            request.into_body().collect().await.unwrap();
             tell.send(()).await.unwrap();
             let _ = gate.acquire().await.unwrap();
             Response::new(Body::from("ok"))

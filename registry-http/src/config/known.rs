@@ -199,9 +199,9 @@ const REASONS: &[(&str, &str)] = &[
 /// What may stand somewhere in the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
-    pub(crate) keys: BTreeMap<&'static str, Node>,
+    pub(crate) keys: BTreeMap<&'static str, Self>,
     pub(crate) aliases: BTreeMap<&'static str, &'static str>,
-    pub(crate) item: Option<Box<Node>>,
+    pub(crate) item: Option<Box<Self>>,
     pub(crate) open: bool,
 }
 

@@ -109,6 +109,13 @@ pub(crate) struct Driver {
     pub(crate) section: Value,
 }
 
+impl Driver {
+    /// Where the store begins, if the configuration says so.
+    pub(crate) fn root(&self) -> Option<&str> {
+        self.section.as_dict()?.get("rootdirectory")?.as_str()
+    }
+}
+
 /// Everything that was configured.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -187,6 +194,11 @@ impl Config {
             note_unwanted(&key, &value, &layers, &mut notes);
         }
         root.settle(layers, driver, notes)
+    }
+
+    /// What is worth telling the user, once.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes.warnings)
     }
 
     /// Explains an error in the driver's own section.

@@ -320,6 +320,14 @@ impl Root {
             interval: hours(purging.interval, 24),
             dryrun: purging.dryrun,
         };
+        if uploadpurging.enabled && uploadpurging.dryrun {
+            let path = ["storage", "maintenance", "uploadpurging", "dryrun"];
+            notes.warn(format!(
+                "`{}` ({}): this release does not say what it would purge, and purges nothing",
+                path.join("."),
+                layers.origin(&path),
+            ));
+        }
         if uploadpurging.enabled && uploadpurging.interval.is_zero() {
             return Err(layers.refuse(
                 &["storage", "maintenance", "uploadpurging", "interval"],
@@ -334,7 +342,7 @@ impl Root {
             http: http(self.http, &layers)?,
             catalog_max: page(self.catalog.maxentries),
             tags_max: page(self.tags.maxtags),
-            platforms: platforms(self.validation.manifests.indexes, &layers)?,
+            platforms: platforms(self.validation.manifests.indexes, &layers, &mut notes)?,
             limits: limits(&self.extensions.limits, &layers)?,
             driver,
             notes,
@@ -430,22 +438,29 @@ fn absolute(text: &str) -> Option<Uri> {
     (known && uri.authority().is_some()).then_some(uri)
 }
 
-fn platforms(raw: RawIndexes, layers: &Layers) -> Result<Platforms, ConfigError> {
+fn platforms(
+    raw: RawIndexes,
+    layers: &Layers,
+    notes: &mut Notes,
+) -> Result<Platforms, ConfigError> {
+    let path = ["validation", "manifests", "indexes", "platforms"];
     match raw.platforms.to_ascii_lowercase().as_str() {
         "" | "all" => Ok(Platforms::All),
         "none" => Ok(Platforms::None),
         // As distribution does, which asks for everything when nothing is listed.
         "list" if raw.platformlist.is_empty() => Ok(Platforms::All),
         "list" => {
+            notes.warn(format!(
+                "`{}` ({}): this release checks all platforms or none; with a list it is none",
+                path.join("."),
+                layers.origin(&path),
+            ));
             let pair = |platform: RawPlatform| (platform.os, platform.architecture);
             Ok(Platforms::Listed(
                 raw.platformlist.into_iter().map(pair).collect(),
             ))
         }
-        other => Err(layers.refuse(
-            &["validation", "manifests", "indexes", "platforms"],
-            format!("{other:?} is not one of all, none, list"),
-        )),
+        other => Err(layers.refuse(&path, format!("{other:?} is not one of all, none, list"))),
     }
 }
 

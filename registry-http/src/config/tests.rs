@@ -71,7 +71,13 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
 ",
     )
     .unwrap();
-    assert_eq!(config.notes.warnings, Vec::<String>::new());
+    assert_eq!(
+        config.notes.warnings.len(),
+        1,
+        "{:?}",
+        config.notes.warnings
+    );
+    assert!(config.notes.warnings[0].contains("all platforms or none"));
     assert_eq!(config.driver.kind, "filesystem");
     assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!(config.log.format, LogFormat::Json);

@@ -131,8 +131,8 @@ fn integer(text: &str) -> Option<i128> {
 #[derive(Clone, Copy)]
 enum Path<'p> {
     Root,
-    Key { parent: &'p Path<'p>, key: &'p str },
-    Item { parent: &'p Path<'p>, index: usize },
+    Key { parent: &'p Self, key: &'p str },
+    Item { parent: &'p Self, index: usize },
 }
 
 impl Path<'_> {
@@ -277,11 +277,10 @@ impl<'de> Deserializer<'de> for Typed<'_> {
         }
     }
 
+    /// A section without settings: a key in it is one that nobody wants.
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
-        match self.value {
-            Value::Empty(..) => visitor.visit_unit(),
-            _ => Err(self.wrong(&visitor)),
-        }
+        self.map(Some(&[]), de::IgnoredAny)?;
+        visitor.visit_unit()
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -289,8 +288,7 @@ impl<'de> Deserializer<'de> for Typed<'_> {
         _name: &'static str,
         visitor: V,
     ) -> Result<V::Value, TypeError> {
-        self.map(Some(&[]), de::IgnoredAny)?;
-        visitor.visit_unit()
+        self.deserialize_unit(visitor)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(

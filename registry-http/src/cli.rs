@@ -1,0 +1,249 @@
+//! The command line of `registry`, which is distribution's.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand};
+use tokio::runtime::{self, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::config::{Config, Source};
+use crate::server::{Builder, Error};
+use crate::{env, telemetry};
+
+/// A container registry.
+#[derive(Debug, Parser)]
+#[command(name = "registry", version, disable_version_flag = true)]
+#[command(disable_help_subcommand = true, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// Print the version
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
+    /// Configuration to serve, as `serve` takes it
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve images
+    Serve {
+        /// YAML file; without one REGISTRY_CONFIGURATION_PATH names it, or built-in defaults count
+        config: Option<PathBuf>,
+    },
+}
+
+/// How long what runs on threads of its own may go on once everything has been answered.
+const THREADS: Duration = Duration::from_secs(1);
+
+/// Does what the arguments of the process say.
+pub(crate) fn run(builder: Builder) -> ExitCode {
+    let variables = env::variables();
+    let source = match source(std::env::args_os(), &variables) {
+        Ok(source) => source,
+        Err(error) => {
+            // There is nobody left to tell if that fails.
+            let _ = error.print();
+            return match error.use_stderr() {
+                true => ExitCode::FAILURE,
+                false => ExitCode::SUCCESS,
+            };
+        }
+    };
+    match serve(builder, &source, &variables) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("registry: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where the configuration is, by the arguments and the variables.
+fn source(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: &[(String, String)],
+) -> Result<Source, clap::Error> {
+    let arguments = Arguments::try_parse_from(arguments)?;
+    if let Some(file) = arguments.config {
+        // The container image takes a file for `serve` of it, and anything else for a command.
+        if !file.is_file() {
+            return Err(<Arguments as clap::CommandFactory>::command().error(
+                clap::error::ErrorKind::InvalidSubcommand,
+                format!("{} is neither a command nor a file", file.display()),
+            ));
+        }
+        return Ok(Source::File(file));
+    }
+    let named = match arguments.command {
+        Some(Command::Serve { config }) => config,
+        None => None,
+    };
+    let variable = || {
+        variables
+            .iter()
+            .find(|(name, path)| name == env::CONFIGURATION_PATH && !path.is_empty())
+            .map(|(_, path)| PathBuf::from(path))
+    };
+    Ok(named
+        .or_else(variable)
+        .map_or(Source::BuiltIn, Source::File))
+}
+
+fn serve(
+    builder: Builder,
+    source: &Source,
+    variables: &[(String, String)],
+) -> Result<ExitCode, Error> {
+    let config = Config::load(source, variables)?;
+    telemetry::open(config.log);
+    let runtime = start().map_err(|source| Error::System {
+        doing: "starting threads",
+        source,
+    })?;
+    let code = runtime.block_on(until_signal(builder.config(config)));
+    // A disk that does not answer keeps a thread, and is not to keep the process.
+    runtime.shutdown_timeout(THREADS);
+    code
+}
+
+fn start() -> std::io::Result<Runtime> {
+    runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Serves until the first signal, and drains until the second.
+async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
+    let mut signals = Signals::new().map_err(|source| Error::System {
+        doing: "listening to signals",
+        source,
+    })?;
+    let server = tokio::select! {
+        built = builder.build() => built?,
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut serving = std::pin::pin!(server.serve(async {
+        let _ = stopped.await;
+    }));
+    tokio::select! {
+        () = &mut serving => return Ok(ExitCode::SUCCESS),
+        () = signals.next() => tracing::info!("stopping: what has begun may end"),
+    }
+    let _ = stop.send(());
+    tokio::select! {
+        () = &mut serving => Ok(ExitCode::SUCCESS),
+        () = signals.next() => {
+            tracing::warn!("stopped at once by a second signal");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// An error and all it came from, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Source, clap::Error> {
+        let arguments = ["registry"].iter().chain(arguments).map(OsString::from);
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        source(arguments, &variables)
+    }
+
+    #[test]
+    fn the_configuration_is_found_as_distribution_finds_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let given = Source::File(file.path().to_owned());
+        let variable = [("REGISTRY_CONFIGURATION_PATH", "/from/variable")];
+        let from_variable = Source::File(PathBuf::from("/from/variable"));
+        let table: [(&[&str], &[(&str, &str)], &Source); 8] = [
+            (&[], &[], &Source::BuiltIn),
+            (&["serve"], &[], &Source::BuiltIn),
+            (&[], &variable, &from_variable),
+            (&["serve"], &variable, &from_variable),
+            (&["serve", path], &[], &given),
+            (&["serve", path], &variable, &given),
+            (&[path], &variable, &given),
+            (
+                &[],
+                &[("REGISTRY_CONFIGURATION_PATH", "")],
+                &Source::BuiltIn,
+            ),
+        ];
+        for (arguments, variables, expected) in table {
+            let source = parse(arguments, variables).unwrap();
+            assert_eq!(source, *expected, "{arguments:?} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_command_nor_file_is_refused() {
+        for arguments in [
+            &["garbage-collect"][..],
+            &["garbage-collect", "x"],
+            &["--what"],
+        ] {
+            let error = parse(arguments, &[]).unwrap_err();
+            assert!(error.use_stderr(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_told() {
+        for flag in ["-v", "--version"] {
+            let told = parse(&[flag], &[]).unwrap_err();
+            assert!(!told.use_stderr());
+            let expected = format!("registry {}\n", env!("CARGO_PKG_VERSION"));
+            assert_eq!(told.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_with_all_it_came_from() {
+        let error = Error::Storage {
+            kind: "tape".to_owned(),
+            source: std::io::Error::other("torn").into(),
+        };
+        assert_eq!(chain(&error), "opening the tape store: torn");
+    }
+}

@@ -1,0 +1,290 @@
+//! From a configuration to a server: which driver, which address, what is open to whom.
+
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::Request;
+use hyper::service::service_fn;
+use registry_core::registry::Options;
+use registry_core::storage::{OpenMode, Storage};
+use registry_core::{BoxError, Registry, RegistryError};
+use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
+
+use crate::accept::{self, AcceptLimits};
+use crate::ambient::{ambient, probe};
+use crate::app::{App, AppConfig};
+use crate::config::{Config, ConfigError, Platforms, Source, UploadPurging};
+use crate::factories::Factories;
+use crate::{builtin, cli, endpoint};
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Nothing can listen there.
+    #[error("listening on {addr}")]
+    #[non_exhaustive]
+    Listen {
+        /// Where.
+        addr: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Uploads and keys need bytes that nobody can guess.
+    #[error("the system gives no random bytes")]
+    Random(#[source] getrandom::Error),
+    /// The store does not hold what a registry needs.
+    #[error("opening the registry in the store")]
+    Registry(#[source] RegistryError),
+    /// What the program needs of the system beside that.
+    #[error("{doing}")]
+    #[non_exhaustive]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it did not work.
+        #[source]
+        source: io::Error,
+    },
+    /// The driver does not open its store.
+    #[error("opening the {kind} store")]
+    #[non_exhaustive]
+    Storage {
+        /// Which driver.
+        kind: String,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
+}
+
+/// A server that listens already, and answers once it is told to [`serve`](Self::serve).
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    app: Arc<App>,
+    registry: Registry,
+    purging: Option<UploadPurging>,
+    limits: AcceptLimits,
+}
+
+/// What a server is made of: drivers, and a configuration that chooses among them.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Builder {
+    factories: Factories,
+    config: Option<Config>,
+}
+
+impl Server {
+    /// Begins with nothing.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Where it listens: of interest when the configuration says port 0.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Answers until `shutdown`, and then for as long as `http.draintimeout` what has begun.
+    /// Dropping the future cuts every connection.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let app = self.app;
+        let service = service_fn(move |request: Request<Body>| {
+            let answer = Arc::clone(&app).serve(request);
+            async move { Ok(answer.await) }
+        });
+        tokio::select! {
+            () = accept::serve(self.listener, service, self.limits, shutdown) => {}
+            () = purge(self.registry, self.purging) => {}
+        }
+    }
+}
+
+impl Builder {
+    /// Adds the drivers that were compiled in.
+    pub fn with_builtin(mut self) -> Self {
+        builtin::register(&mut self.factories);
+        self
+    }
+
+    /// Makes a storage kind selectable as `storage: {<kind>: {…}}`. Its section becomes a `C`;
+    /// [`OpenMode`] says what the store is opened for.
+    pub fn storage<C, F, Fut, E>(mut self, kind: &'static str, open: F) -> Self
+    where
+        C: DeserializeOwned,
+        F: Fn(C, OpenMode) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Storage, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.factories.insert_storage(kind, open);
+        self
+    }
+
+    /// What is to be served, and how; the built-in configuration if it is not said.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// Opens the store and listens.
+    ///
+    /// # Errors
+    /// See [`Error`]: nothing is served half.
+    pub async fn build(self) -> Result<Server, Error> {
+        let mut config = match self.config {
+            Some(config) => config,
+            None => Config::load(&Source::BuiltIn, &[])?,
+        };
+        probe().map_err(Error::Random)?;
+        for warning in config.take_warnings() {
+            tracing::warn!("{warning}");
+        }
+        let storage = open(&self.factories, &config).await?;
+        let registry = Registry::open(storage, options(&mut config))
+            .await
+            .map_err(Error::Registry)?;
+        let (listener, addr) = listen(&config.http.addr).await?;
+        let app = App::new(registry.clone(), app_config(&config));
+        tracing::info!(
+            address = %addr,
+            storage = config.driver.kind,
+            root = config.driver.root(),
+            "serving; open to everyone: no `auth` is configured"
+        );
+        Ok(Server {
+            listener,
+            addr,
+            app: Arc::new(app),
+            registry,
+            purging: purging(&config),
+            limits: accept_limits(&config),
+        })
+    }
+
+    /// Is the program `registry`: reads its arguments, serves, and says how that ended.
+    pub fn run(self) -> ExitCode {
+        cli::run(self)
+    }
+}
+
+async fn open(factories: &Factories, config: &Config) -> Result<Storage, Error> {
+    let kind = config.driver.kind.as_str();
+    let open = factories
+        .storage(kind)
+        .map_err(|message| config.refuse(&["storage", kind], message))?;
+    let mode = match config.readonly {
+        true => OpenMode::ReadOnly,
+        false => OpenMode::Serve,
+    };
+    let (opening, unwanted) =
+        open(&config.driver.section, kind, mode).map_err(|error| config.explain(error))?;
+    for warning in config.unknown_to_driver(&unwanted) {
+        tracing::warn!("{warning}");
+    }
+    opening.await.map_err(|source| Error::Storage {
+        kind: kind.to_owned(),
+        source,
+    })
+}
+
+async fn listen(addr: &str) -> Result<(TcpListener, SocketAddr), Error> {
+    let refused = |source| Error::Listen {
+        addr: addr.to_owned(),
+        source,
+    };
+    let listener = accept::bind(addr).await.map_err(refused)?;
+    let local = listener.local_addr().map_err(refused)?;
+    Ok((listener, local))
+}
+
+fn options(config: &mut Config) -> Options {
+    let mut options = Options::new(ambient());
+    options.delete = config.delete;
+    options.secret = config.http.secret.take();
+    options.upload_age = config.uploadpurging.age;
+    options.children_must_exist = config.platforms == Platforms::All;
+    options.read_only = config.readonly;
+    options
+}
+
+fn app_config(config: &Config) -> AppConfig {
+    let http = &config.http;
+    AppConfig {
+        limits: endpoint::Limits {
+            catalog: config.catalog_max,
+            tags: config.tags_max,
+        },
+        manifest_limit: config.limits.manifest,
+        prefix: http.prefix.trim_end_matches('/').to_owned(),
+        host: http.host.as_ref().map(ToString::to_string),
+        absolute: http.relativeurls == Some(false),
+        headers: http
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        access_log: config.log.access,
+    }
+}
+
+fn accept_limits(config: &Config) -> AcceptLimits {
+    let limits = &config.limits;
+    AcceptLimits {
+        connections: limits.connections,
+        header: limits.header,
+        headers: limits.headers,
+        header_timeout: limits.header_timeout,
+        idle_timeout: limits.idle_timeout,
+        stall_timeout: limits.stall_timeout,
+        drain: config.http.draintimeout,
+    }
+}
+
+/// How to purge, if that may be done at all.
+fn purging(config: &Config) -> Option<UploadPurging> {
+    let purging = config.uploadpurging;
+    (purging.enabled && !purging.dryrun && !config.readonly).then_some(purging)
+}
+
+/// Ends what nobody will finish, now and then, until it is dropped.
+async fn purge(registry: Registry, purging: Option<UploadPurging>) {
+    let Some(purging) = purging else {
+        return pending().await;
+    };
+    let mut wait = first_wait(purging.interval);
+    loop {
+        tokio::time::sleep(wait).await;
+        match registry.purge_uploads().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "purged uploads that were never finished"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "purging unfinished uploads");
+            }
+        }
+        wait = purging.interval;
+    }
+}
+
+/// Within the first hour, so that replicas which start together do not purge together.
+fn first_wait(interval: Duration) -> Duration {
+    let [byte, ..] = (ambient().random)();
+    (Duration::from_secs(3600) / 256 * u32::from(byte)).min(interval)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! The lock on the root directory: one server that writes, or any number that do not.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this crate is where files are opened"
+)]
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use registry_core::storage::OpenMode;
+
+use crate::error::{Holder, OpenError};
+
+/// Held for as long as the store is open. It is on the directory itself, so that no file is
+/// needed and a read-only mount will do.
+#[derive(Debug)]
+pub(crate) struct RootLock {
+    _root: File,
+}
+
+impl RootLock {
+    /// Exclusive for a server that writes; shared for all others, so that distribution's way of
+    /// collecting beside a read-only server works.
+    pub(crate) fn take(root: &Path, mode: OpenMode) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Unusable {
+            doing: "locking",
+            path: root.to_owned(),
+            source,
+        };
+        let file = File::open(root).map_err(unusable)?;
+        let locked = match mode {
+            OpenMode::Serve => file.try_lock(),
+            _ => file.try_lock_shared(),
+        };
+        match locked {
+            Ok(()) => Ok(Self { _root: file }),
+            Err(TryLockError::Error(source)) => Err(unusable(source)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
+                root: root.to_owned(),
+                holder: holder_of(&file).unwrap_or(Holder {
+                    pid: None,
+                    name: None,
+                }),
+            }),
+        }
+    }
+}
+
+fn holder_of(root: &File) -> io::Result<Holder> {
+    let metadata = root.metadata()?;
+    let locks = fs::read_to_string("/proc/locks")?;
+    let pid = holder_in(&locks, metadata.dev(), metadata.ino());
+    let name = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+    Ok(Holder {
+        pid,
+        name: name.map(|name| name.trim_end().to_owned()),
+    })
+}
+
+/// Who holds this inode, by proc_locks(5). A holder in another PID namespace shows as 0 or
+/// below, and a request that waits as `->`.
+fn holder_in(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let wanted = format!("{major:02x}:{minor:02x}:{inode}");
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match *fields.as_slice() {
+            [_, "FLOCK", _, _, pid, file, ..] if file == wanted => {
+                pid.parse().ok().filter(|pid| *pid > 0)
+            }
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_the_flock_of_this_inode_on_this_device() {
+        let locks = "1: POSIX  ADVISORY  WRITE 7 fe:00:42 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 8 fe:01:42 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 0 fe:00:42 0 EOF\n\
+                     4: -> FLOCK  ADVISORY  WRITE 9 fe:00:42 0 EOF\n\
+                     5: FLOCK  ADVISORY  WRITE 10 fe:00:42 0 EOF\n";
+        let device = rustix::fs::makedev(0xfe, 0);
+        assert_eq!(holder_in(locks, device, 42), Some(10));
+        assert_eq!(holder_in(locks, device, 43), None);
+        assert_eq!(holder_in("", device, 42), None);
+    }
+
+    #[test]
+    fn readers_share_and_a_server_that_writes_is_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let first = RootLock::take(root.path(), OpenMode::ReadOnly).unwrap();
+        let second = RootLock::take(root.path(), OpenMode::Collect).unwrap();
+        assert!(RootLock::take(root.path(), OpenMode::Serve).is_err());
+        drop((first, second));
+        let server = RootLock::take(root.path(), OpenMode::Serve).unwrap();
+        for mode in [OpenMode::Serve, OpenMode::ReadOnly, OpenMode::Check] {
+            let refused = RootLock::take(root.path(), mode).unwrap_err();
+            let me = format!("process {} (", std::process::id());
+            assert!(refused.to_string().contains(&me), "{refused}");
+        }
+        drop(server);
+        assert!(RootLock::take(root.path(), OpenMode::Check).is_ok());
+    }
+}
