@@ -28,8 +28,12 @@ impl Repository {
     ) -> Result<(), RegistryError> {
         self.must_write()?;
         let (_only, upload) = match self.enter(url).await {
-            Err(RegistryError::UploadUnknown) if self.stat_blob(digest).await.is_ok() => {
-                return Ok(());
+            Err(RegistryError::UploadUnknown) => {
+                return match self.stat_blob(digest).await {
+                    Ok(_) => Ok(()),
+                    Err(RegistryError::BlobUnknown(_)) => Err(RegistryError::UploadUnknown),
+                    Err(error) => Err(error),
+                };
             }
             entered => entered?,
         };
