@@ -1,6 +1,8 @@
 //! The conformance suite, over every store of this crate.
 #![allow(clippy::unwrap_used, reason = "nothing in here is not a test")]
 
+mod failing_store;
 mod faults;
+mod image;
 mod memory;
 mod spooled;
