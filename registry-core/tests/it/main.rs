@@ -4,5 +4,6 @@
 mod failing_store;
 mod faults;
 mod image;
+mod interleaving;
 mod memory;
 mod spooled;
