@@ -116,7 +116,9 @@ pub(crate) struct TempDir(PathBuf);
 impl TempDir {
     /// On the file system of the build, where there is room.
     pub(crate) fn new(name: &str) -> Result<Self> {
-        Self::under(&target().join("xtask"), name)
+        let parent = target().join("xtask");
+        remove_orphans(&parent);
+        Self::under(&parent, name)
     }
 
     /// Where paths are short: the name of a socket has at most 107 bytes.
@@ -140,6 +142,17 @@ impl Drop for TempDir {
         // Clients leave folders without write permission behind; the shell's rm is no better.
         if let Err(error) = fs::remove_dir_all(&self.0) {
             eprintln!("warning: {} stays behind: {error}", self.0.display());
+        }
+    }
+}
+
+/// Removes folders of processes that were killed; what cannot be removed is left to the next.
+fn remove_orphans(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.rsplit_once('-').map_or("", |(_, process)| process);
+        if !Path::new("/proc").join(process).exists() {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

@@ -78,15 +78,13 @@ pub(super) fn run(fixture: &Fixture) -> Result<()> {
     step("list tags", || {
         let name = format!("{}/{REPOSITORY}", fixture.address());
         let mut search = podman.command();
-        search.args([
-            "search",
-            "--list-tags",
-            "--tls-verify=false",
-            "--format",
-            "{{.Tag}}",
-        ]);
-        let tags = sh::output(search.arg(name))?;
-        ensure!(tags.lines().eq(["both", "built", "one"]), "{tags}");
+        search.args(["search", "--list-tags", "--tls-verify=false"]);
+        let table = sh::output(search.arg(name))?;
+        let tags = table
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_whitespace().last());
+        ensure!(tags.eq(["both", "built", "one"]), "{table}");
         Ok(())
     })
 }
