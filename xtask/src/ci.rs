@@ -1,6 +1,7 @@
 //! `ci`: what CI runs before the tests, so that it is also what one runs at home.
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::flags::Args;
 use crate::sh;
@@ -62,14 +63,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// The members of the workspace, by name.
 fn members() -> Result<Vec<String>> {
     let metadata = crate::tidy::metadata()?;
+    let members = metadata["workspace_members"]
+        .as_array()
+        .context("there are no members")?;
     let packages = metadata["packages"]
         .as_array()
-        .context("cargo metadata lists no packages")?;
-    Ok(packages
+        .context("there are no packages")?;
+    let is_member = |package: &&Value| members.contains(&package["id"]);
+    let names = packages
         .iter()
-        .filter_map(|one| one["name"].as_str())
-        .map(str::to_owned)
-        .collect())
+        .filter(is_member)
+        .filter_map(|one| one["name"].as_str());
+    Ok(names.map(str::to_owned).collect())
 }
 
 fn clippy(selection: &[&str]) -> Result<()> {
