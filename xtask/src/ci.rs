@@ -98,7 +98,7 @@ fn deny() -> Result<()> {
         let why = error.to_string();
         let why = why
             .lines()
-            .find(|line| line.contains("error"))
+            .find(|line| line.starts_with("fatal:"))
             .unwrap_or("no answer");
         sh::skip(
             "advisories",

@@ -42,7 +42,6 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     sh::run(
         sh::command("tar")
             .current_dir(&dist)
-            .env("GZIP", "-n")
             .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"])
             .arg(format!("--mtime=@{time}"))
             .args(["-czf", &archive, &name]),
