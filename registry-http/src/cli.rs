@@ -196,6 +196,7 @@ mod tests {
         let given = Source::File(file.path().to_owned());
         let variable = [("REGISTRY_CONFIGURATION_PATH", "/from/variable")];
         let from_variable = Source::File(PathBuf::from("/from/variable"));
+        #[allow(clippy::type_complexity, reason = "a table of cases")]
         let table: [(&[&str], &[(&str, &str)], &Source); 8] = [
             (&[], &[], &Source::BuiltIn),
             (&["serve"], &[], &Source::BuiltIn),

@@ -88,8 +88,8 @@ pub(crate) fn content_range(header: &str) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
 
-    fn check(header: &str, size: u64, expected: Selection) {
-        assert_eq!(select(Some(header), size), expected, "{header}");
+    fn check(header: &str, size: u64, expected: impl Into<Selection>) {
+        assert_eq!(select(Some(header), size), expected.into(), "{header}");
     }
 
     #[test]

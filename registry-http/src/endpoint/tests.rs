@@ -86,7 +86,8 @@ fn what_we_emit_we_also_accept() {
         };
         assert_eq!(parsed("HEAD", &path).unwrap(), expected);
     }
-    for path in [manifest_path(&name, &digest)] {
+    {
+        let path = manifest_path(&name, &digest);
         let reference = Reference::Digest(digest);
         let expected = Endpoint::GetManifest {
             repo: name.clone(),

@@ -91,6 +91,7 @@ impl TestStore {
                 return stamp;
             }
             tokio::task::yield_now().await;
+            // tidy: sleep: between two looks at a condition that has a limit
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         panic!("the directory never settles");

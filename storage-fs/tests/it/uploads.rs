@@ -132,6 +132,7 @@ async fn room_taken_for_bytes_that_did_not_come_is_given_back() {
             assert_eq!(fs::metadata(&path).unwrap().len(), 4096);
             return;
         }
+        // tidy: sleep: between two looks at a condition that has a limit
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     panic!("{} bytes are still taken", taken());
@@ -239,6 +240,7 @@ async fn a_second_writer_of_another_process_is_busy_or_waits_and_never_cuts() {
             opened.map(drop)
         })
     };
+    // tidy: sleep: between two looks at a condition that has a limit
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     assert_eq!(fs::metadata(&path).unwrap().len(), 100);
     drop(other);
