@@ -14,6 +14,10 @@ use crate::client::{Answer, Request};
 /// How long a server may take to say where it listens.
 const START: Duration = Duration::from_secs(60);
 
+#[cfg_attr(
+    not(feature = "fs"),
+    allow(dead_code, reason = "nothing to restart in memory")
+)]
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -51,6 +55,10 @@ impl Server {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "fs"),
+        allow(dead_code, reason = "nothing to restart in memory")
+    )]
     /// Kills it without warning and starts it again on the same root.
     pub(crate) fn restart(&mut self) {
         self.child.kill().unwrap();
