@@ -31,7 +31,7 @@ const AT_ONCE: u64 = 64 << 10;
 impl BlobStore for FsDriver {
     async fn stat(&self, digest: &Digest) -> Result<BlobStat, StorageError> {
         let digest = *digest;
-        let work = move |store: &Arc<Store>| stat(store, &store.blob(&digest));
+        let work = move |store: &Arc<Store>| stat(&store.blob(&digest));
         self.store.run(STAT, work).await
     }
 
@@ -108,7 +108,9 @@ impl BlobStore for FsDriver {
     }
 
     async fn now(&self) -> Result<SystemTime, StorageError> {
-        Ok(self.store.clock.now())
+        let doing = "asking for the time";
+        let work = move |store: &Arc<Store>| store.clock.now().map_err(fault(doing));
+        self.store.run(doing, work).await
     }
 
     async fn retire(&self, digest: &Digest) -> Result<Retired, StorageError> {
@@ -157,20 +159,20 @@ impl Store {
 }
 
 /// Size and age of the blob at `path`. That something else stands there is a fault.
-pub(crate) fn stat(store: &Store, path: &Path) -> Result<BlobStat, StorageError> {
+pub(crate) fn stat(path: &Path) -> Result<BlobStat, StorageError> {
     match path.metadata() {
-        Ok(metadata) if metadata.is_file() => entry(store, &metadata),
+        Ok(metadata) if metadata.is_file() => entry(&metadata),
         Ok(_) => Err(broken(STAT, "it is not a file")),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(StorageError::NotFound),
         Err(error) => Err(fault(STAT)(error)),
     }
 }
 
-fn entry(store: &Store, metadata: &Metadata) -> Result<BlobStat, StorageError> {
+fn entry(metadata: &Metadata) -> Result<BlobStat, StorageError> {
     let modified = metadata.modified().map_err(fault(STAT))?;
     Ok(BlobStat {
         size: metadata.len(),
-        modified: store.clock.tell(modified),
+        modified,
     })
 }
 
@@ -369,7 +371,7 @@ impl Blobs {
         match store.blob(&digest).symlink_metadata() {
             Ok(metadata) if metadata.is_file() => Ok(Some(BlobEntry {
                 digest,
-                stat: entry(store, &metadata)?,
+                stat: entry(&metadata)?,
             })),
             Ok(_) => Ok(None),
             Err(error) if crate::lists::is_absence(&error) => Ok(None),

@@ -158,7 +158,7 @@ impl Lists {
     /// The children of `dir`, none if it is absent. Symbolic links and special files are not
     /// among them, nor names that are not UTF-8, nor our temporary files.
     pub(crate) fn of(&self, dir: &Path) -> io::Result<Arc<List>> {
-        let begun = clock::now();
+        let begun = clock::coarse();
         let Some(stamp) = Stamp::of(dir)? else {
             self.kept().remove(dir);
             return Ok(Arc::default());
@@ -275,7 +275,7 @@ mod tests {
     }
 
     fn age(dir: &Path) {
-        let past = FileTimes::new().set_modified(clock::now() - Duration::from_millis(1500));
+        let past = FileTimes::new().set_modified(clock::coarse() - Duration::from_millis(1500));
         fs::File::open(dir).unwrap().set_times(past).unwrap();
     }
 
@@ -323,7 +323,7 @@ mod tests {
     fn a_list_read_within_a_tick_of_a_change_is_not_kept() {
         let lists = Lists::new(1 << 20);
         let dir = settled(100);
-        let soon = FileTimes::new().set_modified(clock::now() + Duration::from_secs(60));
+        let soon = FileTimes::new().set_modified(clock::coarse() + Duration::from_secs(60));
         fs::File::open(dir.path()).unwrap().set_times(soon).unwrap();
         let first = lists.of(dir.path()).unwrap();
         assert!(!Arc::ptr_eq(&first, &lists.of(dir.path()).unwrap()));

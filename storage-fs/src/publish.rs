@@ -14,7 +14,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustix::fs::{CWD, RenameFlags};
 
@@ -22,8 +22,8 @@ use crate::config::Durability;
 use crate::group::Group;
 use crate::lists::is_absence;
 
-/// How often a directory is made again that another request removes because it was empty.
-const ATTEMPTS: usize = 128;
+/// How often directories are made again that another process removes because they are empty.
+const ATTEMPTS: usize = 4;
 
 /// How many directories are remembered as synced.
 const REMEMBERED: usize = 16 * 1024;
@@ -34,6 +34,8 @@ pub(crate) struct Publisher {
     durability: Durability,
     syncs: Group,
     synced: Mutex<Synced>,
+    /// Who removes a directory is alone; who makes one keeps removers out until it is used.
+    removing: RwLock<()>,
 }
 
 /// Directories whose own entry, and those of all above them, are known to be on stable storage.
@@ -59,6 +61,7 @@ impl Publisher {
             durability,
             syncs: Group::default(),
             synced: Mutex::default(),
+            removing: RwLock::default(),
         }
     }
 
@@ -156,7 +159,11 @@ impl Publisher {
         mut make: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         let mut result = make();
-        for _ in 1..ATTEMPTS {
+        if !matches!(&result, Err(error) if error.kind() == ErrorKind::NotFound) {
+            return result;
+        }
+        let _kept = self.removing.read().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..ATTEMPTS {
             match result {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     match self.make_dirs(self.above(path)) {
@@ -247,7 +254,11 @@ impl Publisher {
 
     /// Removes a directory if it is empty.
     pub(crate) fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        // Under the lock: whoever makes it again must not find it known.
+        let _alone = self
+            .removing
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Under this lock, too: whoever makes it again must not find it known.
         let mut synced = self.synced();
         fs::remove_dir(dir)?;
         synced.dirs.remove(dir);

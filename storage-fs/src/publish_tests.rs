@@ -107,22 +107,25 @@ fn a_missing_source_is_an_error_and_not_a_loop() {
 
 #[test]
 fn directories_removed_all_the_time_do_not_stop_a_publisher() {
+    use std::sync::atomic::{AtomicBool, Ordering};
     let (publisher, root) = publisher();
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let stop = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 let _ = publisher.remove_dir(&root.path().join("a/b"));
                 let _ = publisher.remove_dir(&root.path().join("a"));
                 std::thread::yield_now();
             }
         });
-        for _ in 0..200 {
+        let dest = root.path().join("a/b/data");
+        let result = (0..200).try_for_each(|_| {
             let (_, path) = staged(root.path(), "x");
-            let dest = root.path().join("a/b/data");
-            publisher.rename(&path, &dest).unwrap();
-            fs::remove_file(&dest).unwrap();
-        }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            publisher.rename(&path, &dest)?;
+            fs::remove_file(&dest)
+        });
+        stop.store(true, Ordering::Relaxed);
+        result
     });
+    result.unwrap();
 }

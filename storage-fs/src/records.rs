@@ -54,7 +54,7 @@ impl Default for PathLocks {
 impl RecordStore for FsDriver {
     async fn get(&self, path: &StorePath) -> Result<Option<Record>, StorageError> {
         let path = self.store.at(path.as_str());
-        let work = move |store: &Arc<Store>| read(store, &path).map_err(fault("reading a record"));
+        let work = move |_: &Arc<Store>| read(&path).map_err(fault("reading a record"));
         self.store.run("reading a record", work).await
     }
 
@@ -94,7 +94,7 @@ impl RecordStore for FsDriver {
         let dir = self.store.at(dir.as_str());
         let doing = "looking at a directory";
         let work = move |_: &Arc<Store>| {
-            let now = clock::now();
+            let now = clock::coarse();
             Ok(match Stamp::of(&dir).map_err(fault(doing))? {
                 None => Some(Version::new("absent")),
                 Some(stamp) if stamp.is_settled(now) => Some(Version::new(stamp.spelling())),
@@ -124,7 +124,7 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-fn read(store: &Store, path: &Path) -> io::Result<Option<Record>> {
+fn read(path: &Path) -> io::Result<Option<Record>> {
     let (file, metadata) = match open(path) {
         Err(error) if is_absence(&error) => return Ok(None),
         opened => opened?,
@@ -145,7 +145,7 @@ fn read(store: &Store, path: &Path) -> io::Result<Option<Record>> {
     Ok(Some(Record {
         value: value.into(),
         version: version(&metadata),
-        modified: store.clock.tell(metadata.modified()?),
+        modified: metadata.modified()?,
     }))
 }
 
@@ -156,6 +156,18 @@ fn version(metadata: &Metadata) -> Version {
     let (inode, size) = (metadata.ino(), metadata.len());
     let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
     Version::new(format!("{inode:x}-{seconds:x}.{nanos:x}-{size:x}"))
+}
+
+/// Sees to it that the time of a new file is its own.
+fn stamp(store: &Store, file: &File) -> io::Result<Version> {
+    let mut metadata = file.metadata()?;
+    let stamped = metadata.modified()?;
+    let own = store.clock.tick(stamped);
+    if own != stamped {
+        file.set_times(FileTimes::new().set_modified(own))?;
+        metadata = file.metadata()?;
+    }
+    Ok(version(&metadata))
 }
 
 fn current_version(path: &Path) -> io::Result<Option<Version>> {
@@ -199,8 +211,7 @@ fn put(
         .making_dirs(&staged, || File::create_new(&staged))?;
     let mut temp = Temp(Some(staged.clone()));
     file.write_all(value)?;
-    file.set_times(FileTimes::new().set_modified(store.clock.tick()))?;
-    let written = version(&file.metadata()?);
+    let written = stamp(store, &file)?;
     if durability == Durability::Durable {
         store.publisher.sync_data(&file, &staged)?;
     }

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use registry_core::StorageError;
-use rustix::fs::{FallocateFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use rustix::fs::FallocateFlags;
 
+use crate::clock::modified_now;
 use crate::error::{broken, fault};
 use crate::lists::is_absence;
 use crate::store::Store;
@@ -209,13 +210,4 @@ fn write_all_at(file: &File, batch: &[Bytes], mut at: u64) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// By the kernel's clock, which asks for no more than the right to write.
-pub(crate) fn modified_now() -> Timestamps {
-    let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
-    Timestamps {
-        last_access: at(UTIME_OMIT),
-        last_modification: at(UTIME_NOW),
-    }
 }

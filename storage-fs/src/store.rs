@@ -60,18 +60,22 @@ impl Store {
             .rootdirectory
             .canonicalize()
             .map_err(unusable("opening"))?;
-        let store = Self {
+        let mut store = Self {
             mode,
             publisher: Publisher::new(&root, config.durability),
             lists: Lists::new(LISTS_BUDGET),
             space: Space::new(&root),
             record_locks: PathLocks::default(),
-            clock: Clock::default(),
+            clock: Clock::new(None),
             permits: Arc::new(Semaphore::new(config.threads())),
             _lock: RootLock::take(&root, mode)?,
             root,
         };
         store.is_on_one_device()?;
+        if store.writable().is_ok() {
+            let probe = store.nameless().map_err(unusable("making a file below"))?;
+            store.clock = Clock::new(Some(probe));
+        }
         let mut leftovers = 0;
         if mode == OpenMode::Serve {
             leftovers = store
@@ -143,6 +147,16 @@ impl Store {
     pub(crate) fn temp_path(&self) -> io::Result<PathBuf> {
         let name = format!("{TEMP_PREFIX}{:032x}", random()?);
         Ok(self.at(Dir::Uploads.path().as_str()).join(name))
+    }
+
+    /// A file that is gone when it is closed.
+    fn nameless(&self) -> io::Result<File> {
+        let path = self.temp_path()?;
+        let file = self
+            .publisher
+            .making_dirs(&path, || File::create_new(&path))?;
+        fs::remove_file(&path)?;
+        Ok(file)
     }
 
     /// Blobs are renamed from `uploads` into `blobs`, from there into `gc`, and back.

@@ -28,7 +28,7 @@ const RESTORE: &str = "restoring a blob";
 /// One rename. The target's directories are synced first, so that no crash leaves neither.
 pub(crate) fn retire(store: &Store, digest: Digest) -> Result<Retired, StorageError> {
     let data = store.blob(&digest);
-    blobs::stat(store, &data)?;
+    blobs::stat(&data)?;
     let id = RetiredId::new(store::random().map_err(fault(RETIRE))?);
     let copy = store.at(Key::Retired(digest, id).path().as_str());
     let moved = || -> io::Result<Metadata> {
@@ -42,7 +42,7 @@ pub(crate) fn retire(store: &Store, digest: Digest) -> Result<Retired, StorageEr
         ErrorKind::NotFound => StorageError::NotFound,
         _ => fault(RETIRE)(error),
     })?;
-    Ok(entry(store, digest, id, &metadata))
+    Ok(entry(digest, id, &metadata))
 }
 
 /// The newest copy back to its name, its age zero; if there is none, the blob that another may
@@ -50,7 +50,7 @@ pub(crate) fn retire(store: &Store, digest: Digest) -> Result<Retired, StorageEr
 pub(crate) fn restore(store: &Store, digest: &Digest) -> Result<BlobStat, StorageError> {
     let data = store.blob(digest);
     // A blob that is there is not replaced by what someone had a reason to take away.
-    match blobs::stat(store, &data) {
+    match blobs::stat(&data) {
         Err(StorageError::NotFound) => {}
         found => return found,
     }
@@ -70,7 +70,7 @@ pub(crate) fn restore(store: &Store, digest: &Digest) -> Result<BlobStat, Storag
             Err(error) => return Err(fault(RESTORE)(error)),
         }
     }
-    blobs::stat(store, &data)
+    blobs::stat(&data)
 }
 
 /// The copies of one digest, the newest first.
@@ -82,7 +82,7 @@ fn copies(store: &Store, digest: Digest) -> Result<Vec<Retired>, StorageError> {
         .names()
         .filter_map(|name| name.parse::<RetiredId>().ok())
     {
-        copies.extend(look(store, &dir.join(id.to_string()), digest, id)?);
+        copies.extend(look(&dir.join(id.to_string()), digest, id)?);
     }
     copies.sort_by_key(|copy| std::cmp::Reverse(copy.since));
     Ok(copies)
@@ -106,20 +106,15 @@ fn page(store: &Arc<Store>, mut walk: Walk) -> Page<Retired, Walk> {
     for name in names {
         let path = format!("{}/{name}", Dir::Trash.path());
         if let Some(Key::Retired(digest, id)) = Key::parse(&path) {
-            found.extend(look(store, &store.at(&path), digest, id)?);
+            found.extend(look(&store.at(&path), digest, id)?);
         }
     }
     Ok((found, more.then_some(walk)))
 }
 
-fn look(
-    store: &Store,
-    path: &Path,
-    digest: Digest,
-    id: RetiredId,
-) -> Result<Option<Retired>, StorageError> {
+fn look(path: &Path, digest: Digest, id: RetiredId) -> Result<Option<Retired>, StorageError> {
     match path.symlink_metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(Some(entry(store, digest, id, &metadata))),
+        Ok(metadata) if metadata.is_file() => Ok(Some(entry(digest, id, &metadata))),
         Ok(_) => Ok(None),
         Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(fault("listing the trash")(error)),
@@ -127,12 +122,11 @@ fn look(
 }
 
 /// The rename into the trash is the last change of the file's status.
-fn entry(store: &Store, digest: Digest, id: RetiredId, metadata: &Metadata) -> Retired {
-    let since = clock::time(metadata.ctime(), metadata.ctime_nsec());
+fn entry(digest: Digest, id: RetiredId, metadata: &Metadata) -> Retired {
     Retired {
         id,
         digest,
         size: metadata.len(),
-        since: store.clock.tell(since),
+        since: clock::time(metadata.ctime(), metadata.ctime_nsec()),
     }
 }

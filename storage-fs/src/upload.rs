@@ -19,8 +19,9 @@ use registry_core::storage::{
 use registry_core::{Digest, StorageError};
 use rustix::fs::CWD;
 
+use crate::clock::modified_now;
 use crate::error::{broken, fault};
-use crate::staged::{Staged, modified_now};
+use crate::staged::Staged;
 use crate::store::{self, Store};
 
 /// From this size on, the room for an upload is taken at once.
