@@ -35,8 +35,8 @@ const MAX_BUFFER: usize = 256 << 10;
 /// Between two attempts to accept while that fails.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// Between two lines that say that no more connections are let in.
-const SAY_FULL: Duration = Duration::from_secs(60);
+/// Between two lines that say the same of connections that are not let in.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// How much and how long.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +127,17 @@ fn report(ended: Result<(), JoinError>) {
 struct Gate {
     /// How long to wait after the next error; something while the last attempt failed.
     back_off: Option<Duration>,
+    said_failing: Option<Instant>,
     said_full: Option<Instant>,
+}
+
+/// Whether to say it, after having said it at `said`.
+fn say_again(said: &mut Option<Instant>) -> bool {
+    let again = said.is_none_or(|said| said.elapsed() > SAY_AGAIN);
+    if again {
+        *said = Some(Instant::now());
+    }
+    again
 }
 
 impl Gate {
@@ -136,15 +146,13 @@ impl Gate {
         listener: &mut L,
         slots: &Arc<Semaphore>,
     ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        if slots.available_permits() == 0 {
-            self.say_full();
+        if slots.available_permits() == 0 && say_again(&mut self.said_full) {
+            tracing::warn!("`extensions.limits.connections` is reached: more have to wait");
         }
         let slot = Arc::clone(slots).acquire_owned().await.ok()?;
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if self.back_off.take().is_some() {
-                    tracing::info!("connections are accepted again");
-                }
+                self.back_off = None;
                 Some((stream, peer, slot))
             }
             Err(error) => {
@@ -165,21 +173,12 @@ impl Gate {
             return;
         }
         // Out of file descriptors, most likely: those who end give theirs back.
-        let wait = self.back_off.unwrap_or_else(|| {
+        let wait = self.back_off.unwrap_or(BACK_OFF.0);
+        if say_again(&mut self.said_failing) {
             tracing::error!(%error, "accepting connections; trying again until it works");
-            BACK_OFF.0
-        });
+        }
         self.back_off = Some((wait * 2).min(BACK_OFF.1));
         sleep(wait).await;
-    }
-
-    fn say_full(&mut self) {
-        if self.said_full.is_none_or(|said| said.elapsed() > SAY_FULL) {
-            self.said_full = Some(Instant::now());
-            tracing::warn!(
-                "there are as many connections as `extensions.limits.connections` allows"
-            );
-        }
     }
 }
 

@@ -34,6 +34,10 @@ http:
   addr: 127.0.0.1:5000
 ";
 
+const EMBEDDED_NOTE: &str = "\
+no configuration was given: the built-in one counts (a filesystem under ./registry-data, at \
+127.0.0.1:5000, with deletion), and REGISTRY_* variables over it";
+
 const EMBEDDED_NAME: &str = "the built-in configuration";
 
 /// Keys of `storage` that are not the name of a driver.
@@ -149,10 +153,7 @@ impl Config {
         match source {
             Source::BuiltIn => {
                 let mut config = Self::parse(EMBEDDED_NAME, EMBEDDED, variables)?;
-                config.notes.warnings.insert(
-                    0,
-                    "no configuration was given: built-in defaults are used".to_owned(),
-                );
+                config.notes.warnings.insert(0, EMBEDDED_NOTE.to_owned());
                 Ok(config)
             }
             Source::File(path) => {
