@@ -25,6 +25,7 @@ mod listing;
 mod lists;
 mod lock;
 mod publish;
+mod recent;
 mod records;
 mod space;
 mod staged;

@@ -53,9 +53,17 @@ impl Default for PathLocks {
 #[async_trait]
 impl RecordStore for FsDriver {
     async fn get(&self, path: &StorePath) -> Result<Option<Record>, StorageError> {
-        let path = self.store.at(path.as_str());
-        let work = move |_: &Arc<Store>| read(&path).map_err(fault("reading a record"));
-        self.store.run("reading a record", work).await
+        if let Some(record) = self
+            .store
+            .recent(path)
+            .and_then(|recent| recent.get(path.as_str()))
+        {
+            return Ok(Some(record));
+        }
+        let path = path.clone();
+        let doing = "reading a record";
+        let work = move |store: &Arc<Store>| get(store, &path).map_err(fault(doing));
+        self.store.run(doing, work).await
     }
 
     async fn put(
@@ -66,9 +74,13 @@ impl RecordStore for FsDriver {
         durability: Durability,
     ) -> Result<Outcome, StorageError> {
         self.store.writable()?;
-        let path = self.store.at(path.as_str());
+        let path = path.clone();
         let doing = "writing a record";
         let work = move |store: &Arc<Store>| {
+            let _changing = store
+                .recent(&path)
+                .map(|recent| recent.changing(path.as_str()));
+            let path = store.at(path.as_str());
             put(store, &path, &value, &mode, durability).map_err(fault(doing))
         };
         self.store.run(doing, work).await
@@ -80,9 +92,13 @@ impl RecordStore for FsDriver {
         if_version: Option<&Version>,
     ) -> Result<Outcome, StorageError> {
         self.store.writable()?;
-        let path = self.store.at(path.as_str());
-        let version = if_version.cloned();
-        let work = move |store: &Arc<Store>| delete(store, &path, version.as_ref());
+        let (path, version) = (path.clone(), if_version.cloned());
+        let work = move |store: &Arc<Store>| {
+            let _changing = store
+                .recent(&path)
+                .map(|recent| recent.changing(path.as_str()));
+            delete(store, &store.at(path.as_str()), version.as_ref())
+        };
         self.store.run("deleting a record", work).await
     }
 
@@ -122,6 +138,18 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, Metadata)> {
         .open(path)?;
     let metadata = file.metadata()?;
     Ok((file, metadata))
+}
+
+fn get(store: &Store, path: &StorePath) -> io::Result<Option<Record>> {
+    let Some(recent) = store.recent(path) else {
+        return read(&store.at(path.as_str()));
+    };
+    let epoch = recent.epoch(path.as_str());
+    let found = read(&store.at(path.as_str()))?;
+    if let Some(record) = &found {
+        recent.keep(path.as_str(), epoch, record);
+    }
+    Ok(found)
 }
 
 fn read(path: &Path) -> io::Result<Option<Record>> {

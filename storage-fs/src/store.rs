@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use registry_core::layout::Dir;
+use registry_core::layout::{Dir, StorePath};
 use registry_core::storage::OpenMode;
 use registry_core::{Algorithm, StorageError};
 use tokio::sync::Semaphore;
@@ -22,6 +22,7 @@ use crate::error::{OpenError, broken, fault};
 use crate::lists::{Lists, TEMP_PREFIX};
 use crate::lock::RootLock;
 use crate::publish::Publisher;
+use crate::recent::Recent;
 use crate::records::PathLocks;
 use crate::space::Space;
 
@@ -38,6 +39,7 @@ pub(crate) struct Store {
     pub(crate) record_locks: PathLocks,
     pub(crate) clock: Clock,
     pub(crate) permits: Arc<Semaphore>,
+    recent: Recent,
     _lock: RootLock,
 }
 
@@ -68,6 +70,7 @@ impl Store {
             record_locks: PathLocks::default(),
             clock: Clock::new(None),
             permits: Arc::new(Semaphore::new(config.threads())),
+            recent: Recent::new(Dir::Repositories.path()),
             _lock: RootLock::take(&root, mode)?,
             root,
         };
@@ -109,6 +112,13 @@ impl Store {
 
     pub(crate) fn is_exclusive(&self) -> bool {
         self.mode == OpenMode::Serve
+    }
+
+    /// What keeps this record for a while. Those of a repository are written by records alone,
+    /// and of them only those of a store that has no other writer may be kept.
+    pub(crate) fn recent(&self, path: &StorePath) -> Option<&Recent> {
+        let within = self.recent.is_for(path.as_str());
+        (within && self.is_exclusive()).then_some(&self.recent)
     }
 
     /// Whether this store may be changed.
