@@ -11,8 +11,12 @@ mod blobs;
 mod client;
 mod lists;
 mod manifests;
+#[cfg(feature = "fs")]
+mod order;
 mod robustness;
 mod server;
+#[cfg(feature = "fs")]
+mod trace;
 mod uploads;
 
 /// Runs a test on every storage driver, each as a test of its own.

@@ -1,11 +1,12 @@
 //! Starts the binary on a free port with a root of its own, and ends it with the test.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -14,12 +15,21 @@ use crate::client::{Answer, Request};
 /// How long a server may take to say where it listens.
 const START: Duration = Duration::from_secs(60);
 
+/// How long a server may take to end when it is asked to.
+const STOP: Duration = Duration::from_secs(60);
+
+/// What runs the binary: a program and its arguments, before the binary's own; nothing for none.
+pub(crate) type Launcher = [OsString];
+
 #[cfg_attr(
     not(feature = "fs"),
     allow(dead_code, reason = "nothing to restart in memory")
 )]
 pub(crate) struct Server {
     child: Child,
+    /// Disconnected when nobody holds the server's stderr any more.
+    said: Receiver<String>,
+    launcher: Vec<OsString>,
     pub(crate) address: SocketAddr,
     pub(crate) root: TempDir,
     config: String,
@@ -32,6 +42,11 @@ impl Server {
 
     /// With more lines of configuration, at the top level.
     pub(crate) fn with(driver: &str, more: &str) -> Self {
+        Self::launch(&[], driver, more)
+    }
+
+    /// Run by another program, which must hold on to stderr until it has ended itself.
+    pub(crate) fn launch(launcher: &Launcher, driver: &str, more: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let storage = match driver {
             "filesystem" => {
@@ -46,9 +61,11 @@ impl Server {
         let delete = "  delete: { enabled: true }\n";
         let http = "http: { addr: \"127.0.0.1:0\" }\n";
         let config = format!("version: 0.1\nstorage:\n{storage}{delete}{http}{more}");
-        let (child, address) = spawn(&root, &config);
+        let (child, said, address) = spawn(launcher, &root, &config);
         Self {
             child,
+            said,
+            launcher: launcher.to_owned(),
             address,
             root,
             config,
@@ -63,7 +80,26 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        (self.child, self.address) = spawn(&self.root, &self.config);
+        (self.child, self.said, self.address) = spawn(&self.launcher, &self.root, &self.config);
+    }
+
+    /// Asks it to end, and waits until it has, and what ran it, too.
+    #[cfg_attr(
+        not(feature = "fs"),
+        allow(dead_code, reason = "nothing to read in memory")
+    )]
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let deadline = Instant::now() + STOP;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.said.recv_timeout(left) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
+                Err(RecvTimeoutError::Timeout) => panic!("the server does not end"),
+            }
+        }
     }
 
     pub(crate) fn send(&self, request: Request) -> Answer {
@@ -117,10 +153,14 @@ impl Drop for Server {
     }
 }
 
-fn spawn(root: &TempDir, config: &str) -> (Child, SocketAddr) {
+fn spawn(
+    launcher: &Launcher,
+    root: &TempDir,
+    config: &str,
+) -> (Child, Receiver<String>, SocketAddr) {
     let file = root.path().join("config.yml");
     std::fs::write(&file, config).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_registry"))
+    let mut child = command(launcher)
         .arg("serve")
         .arg(&file)
         .env_clear()
@@ -130,7 +170,7 @@ fn spawn(root: &TempDir, config: &str) -> (Child, SocketAddr) {
         .spawn()
         .unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
-    let (told, listening) = mpsc::channel();
+    let (told, said) = mpsc::channel();
     // Reads to the end, so that the server never blocks on a full pipe.
     thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
@@ -146,10 +186,23 @@ fn spawn(root: &TempDir, config: &str) -> (Child, SocketAddr) {
             }
         }
     });
-    let address = listening
+    let address = said
         .recv_timeout(START)
         .expect("the server says where it listens");
-    (child, address.parse().unwrap())
+    (child, said, address.parse().unwrap())
+}
+
+/// The binary, run by `launcher`.
+pub(crate) fn command(launcher: &Launcher) -> Command {
+    let binary = env!("CARGO_BIN_EXE_registry");
+    match launcher {
+        [] => Command::new(binary),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+    }
 }
 
 pub(crate) fn sha256(content: &[u8]) -> String {
