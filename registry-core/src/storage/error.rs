@@ -2,7 +2,7 @@
 
 use crate::BoxError;
 
-use super::types::Checkpoint;
+use super::upload::Checkpoint;
 
 /// A fault of a store, or the absence of what was asked for. The outer message says what was
 /// being done, the source why it failed; neither repeats the other.

@@ -1,11 +1,13 @@
 //! What a store must do: two small traits, [`BlobStore`] for heavy immutable bytes and
 //! [`RecordStore`] for small documents. All semantics of a registry live above them.
 
+mod blob;
 mod error;
 mod memory;
 mod reader;
+mod record;
 mod spool;
-mod types;
+mod upload;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,15 +19,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
+pub use self::blob::{
+    BlobEntry, BlobStat, ByteRange, RangeSpec, RedirectRequest, RedirectUrl, Retired, RetiredId,
+};
 pub use self::error::{CommitFailed, StorageError};
 pub use self::memory::MemoryDriver;
 pub use self::reader::BytesReader;
-pub use self::spool::{BlobName, Spooled, WholeBlobs};
-pub use self::types::{
-    BlobEntry, BlobStat, ByteRange, Checkpoint, Durability, Guarantees, ListQuery, OpenMode,
-    Outcome, PutMode, RangeSpec, Record, RecordEntry, RedirectRequest, RedirectUrl, Retired,
-    RetiredId, UploadHint, UploadId, Verified, Version,
+pub use self::record::{
+    Durability, Guarantees, ListQuery, OpenMode, Outcome, PutMode, Record, RecordEntry, Version,
 };
+pub use self::spool::{BlobName, Spooled, WholeBlobs};
+pub use self::upload::{Checkpoint, UploadHint, UploadId, Verified};
+
 use crate::ambient::Ambient;
 use crate::digest::Digest;
 use crate::layout::StorePath;

@@ -1,16 +1,19 @@
 //! From the untyped values of the layers to typed settings: a scalar becomes what the target
 //! wants, an error knows its key, and keys nobody wanted are collected.
 
+mod access;
+mod scalar;
+
 use std::cell::RefCell;
-use std::collections::btree_map;
 use std::fmt;
 
 use figment::value::{Dict, Value};
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess,
-    SeqAccess, Unexpected, VariantAccess, Visitor,
-};
+use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Unexpected, Visitor};
+
+use self::access::{Entries, Items, Variant};
+pub(crate) use self::scalar::boolean;
+use self::scalar::integer;
 
 /// A key that the target does not know, and those it does.
 #[derive(Debug)]
@@ -91,41 +94,6 @@ pub(crate) fn typed<T: DeserializeOwned>(
     let unwanted = RefCell::new(Vec::new());
     let made = descend(value, base, Path::Root, &unwanted)?;
     Ok((made, unwanted.into_inner()))
-}
-
-/// Whether this is one of the words that Go's YAML 1.1 takes for a boolean.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "y" | "Y" | "on" | "On" | "ON" => {
-            Some(true)
-        }
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "n" | "N" | "off" | "Off" | "OFF" => {
-            Some(false)
-        }
-        _ => None,
-    }
-}
-
-/// A whole number as Go's YAML 1.1 reads it: `0755` and `0o755` are octal.
-fn integer(text: &str) -> Option<i128> {
-    let text = text.replace('_', "");
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(&text)),
-    };
-    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let lower = digits.to_ascii_lowercase();
-    let (radix, digits) = match lower.as_bytes() {
-        [b'0', b'x', ..] => (16, &lower[2..]),
-        [b'0', b'o', ..] => (8, &lower[2..]),
-        [b'0', b'b', ..] => (2, &lower[2..]),
-        [b'0', _, ..] => (8, &lower[1..]),
-        _ => (10, lower.as_str()),
-    };
-    let number = i128::from(u64::from_str_radix(digits, radix).ok()?);
-    Some(if negative { -number } else { number })
 }
 
 #[derive(Clone, Copy)]
@@ -392,127 +360,6 @@ impl<'de> Deserializer<'de> for Typed<'_> {
     }
 
     serde::forward_to_deserialize_any! { bytes byte_buf }
-}
-
-struct Entries<'v> {
-    of: Typed<'v>,
-    entries: btree_map::Iter<'v, String, Value>,
-    pending: Option<(&'v String, &'v Value)>,
-    wanted: Option<&'static [&'static str]>,
-}
-
-impl<'de> MapAccess<'de> for Entries<'_> {
-    type Error = TypeError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, TypeError> {
-        for (key, value) in self.entries.by_ref() {
-            // In Go an empty value leaves the field as it was: the default counts.
-            let known = self.wanted.is_some_and(|keys| keys.contains(&key.as_str()));
-            if known && matches!(value, Value::Empty(..)) {
-                continue;
-            }
-            self.pending = Some((key, value));
-            let key: StrDeserializer<'_, TypeError> = key.as_str().into_deserializer();
-            return seed.deserialize(key).map(Some);
-        }
-        Ok(None)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, TypeError> {
-        let Some((key, value)) = self.pending.take() else {
-            return Err(de::Error::custom("a value was asked for before its key"));
-        };
-        let path = Path::Key {
-            parent: &self.of.path,
-            key,
-        };
-        seed.deserialize(Typed {
-            value,
-            path,
-            unwanted: self.of.unwanted,
-            siblings: self.wanted.unwrap_or_default(),
-        })
-        .map_err(|error| error.at(&path))
-    }
-}
-
-struct Items<'v> {
-    of: Typed<'v>,
-    items: std::iter::Enumerate<std::slice::Iter<'v, Value>>,
-}
-
-impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = TypeError;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, TypeError> {
-        let Some((index, value)) = self.items.next() else {
-            return Ok(None);
-        };
-        let path = Path::Item {
-            parent: &self.of.path,
-            index,
-        };
-        seed.deserialize(Typed {
-            value,
-            path,
-            ..self.of
-        })
-        .map(Some)
-        .map_err(|error| error.at(&path))
-    }
-}
-
-/// An enum with content, written as a mapping of one key.
-struct Variant<'v> {
-    key: &'v str,
-    value: Typed<'v>,
-}
-
-impl<'de, 'v> EnumAccess<'de> for Variant<'v> {
-    type Error = TypeError;
-    type Variant = Typed<'v>;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(
-        self,
-        seed: S,
-    ) -> Result<(S::Value, Typed<'v>), TypeError> {
-        let key: StrDeserializer<'_, TypeError> = self.key.into_deserializer();
-        Ok((seed.deserialize(key)?, self.value))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Typed<'_> {
-    type Error = TypeError;
-
-    fn unit_variant(self) -> Result<(), TypeError> {
-        de::Deserialize::deserialize(self)
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, TypeError> {
-        seed.deserialize(self)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        _len: usize,
-        visitor: V,
-    ) -> Result<V::Value, TypeError> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, TypeError> {
-        self.map(Some(fields), visitor)
-    }
 }
 
 #[cfg(test)]
