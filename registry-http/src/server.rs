@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use hyper::Request;
@@ -145,6 +145,7 @@ impl Builder {
     /// # Errors
     /// See [`Error`]: nothing is served half.
     pub async fn build(self) -> Result<Server, Error> {
+        let begun = Instant::now();
         let mut config = match self.config {
             Some(config) => config,
             None => Config::load(&Source::BuiltIn, &[])?,
@@ -163,7 +164,9 @@ impl Builder {
             address = %addr,
             storage = config.driver.kind,
             root = config.driver.root(),
-            "serving; open to everyone: no `auth` is configured"
+            elapsed = ?begun.elapsed(),
+            "serving; no `auth` is configured: everyone may {}",
+            allowed(&config),
         );
         Ok(Server {
             listener,
@@ -178,6 +181,15 @@ impl Builder {
     /// Is the program `registry`: reads its arguments, serves, and says how that ended.
     pub fn run(self) -> ExitCode {
         cli::run(self)
+    }
+}
+
+/// What those may do who may do everything.
+fn allowed(config: &Config) -> &'static str {
+    match (config.readonly, config.delete) {
+        (true, _) => "pull",
+        (false, false) => "pull and push",
+        (false, true) => "pull, push and delete",
     }
 }
 

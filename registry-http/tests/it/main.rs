@@ -9,12 +9,21 @@
 
 mod blobs;
 mod client;
+#[cfg(feature = "fs")]
+mod lifecycle;
 mod lists;
 mod manifests;
 #[cfg(feature = "fs")]
 mod order;
+#[cfg_attr(
+    not(feature = "fs"),
+    allow(dead_code, reason = "what lasts in memory is soon told")
+)]
+mod process;
 mod robustness;
 mod server;
+#[cfg(feature = "fs")]
+mod stopping;
 #[cfg(feature = "fs")]
 mod trace;
 mod uploads;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::client::Request;
-use crate::server::{Server, sha256};
+use crate::server::{Server, Setup, sha256};
 use crate::trace::{self, Call};
 
 const V2: &str = "docker/registry/v2/";
@@ -52,13 +52,20 @@ fn a_push_becomes_durable_in_the_promised_order() {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("trace");
     let calls = [NAMING, OPENING, WRITING, MAKING, SYNCING].concat();
-    let launcher = match trace::strace(&calls, &file) {
-        Ok(launcher) => launcher,
+    let through = match trace::strace(&calls, &file) {
+        Ok(through) => through,
         Err(why) => return trace::skip("the order of system calls of a push", &why),
     };
-    let mut server = Server::launch(&launcher, "filesystem", "");
+    let through: Vec<&str> = through.iter().map(String::as_str).collect();
+    let setup = Setup {
+        through: &through,
+        ..Setup::default()
+    };
+    let mut server = Server::with("filesystem", setup);
     let pushed = push(&server);
-    assert!(server.stop().success());
+    // The tracer holds the standard error, too: when that is closed the trace is whole.
+    server.process.signal("TERM");
+    assert!(server.process.end().success());
     let text = std::fs::read_to_string(&file).unwrap();
     let root = server.root.path().canonicalize().unwrap().join("store");
     let trace = Trace {

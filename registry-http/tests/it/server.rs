@@ -1,52 +1,40 @@
 //! Starts the binary on a free port with a root of its own, and ends it with the test.
 
-use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::client::{Answer, Request};
+use crate::process::{Ended, Process};
 
-/// How long a server may take to say where it listens.
-const START: Duration = Duration::from_secs(60);
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    pub(crate) root: TempDir,
+}
 
-/// How long a server may take to end when it is asked to.
-const STOP: Duration = Duration::from_secs(60);
-
-/// What runs the binary: a program and its arguments, before the binary's own; nothing for none.
-pub(crate) type Launcher = [OsString];
+/// How to start it, beyond the driver.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Setup<'a> {
+    /// More lines of configuration, at the top level.
+    pub(crate) more: &'a str,
+    pub(crate) variables: &'a [(&'a str, &'a str)],
+    /// A program and its arguments that the command line is given to.
+    pub(crate) through: &'a [&'a str],
+}
 
 #[cfg_attr(
     not(feature = "fs"),
     allow(dead_code, reason = "nothing to restart in memory")
 )]
-pub(crate) struct Server {
-    child: Child,
-    /// Disconnected when nobody holds the server's stderr any more.
-    said: Receiver<String>,
-    launcher: Vec<OsString>,
-    pub(crate) address: SocketAddr,
-    pub(crate) root: TempDir,
-    config: String,
-}
-
 impl Server {
     pub(crate) fn start(driver: &str) -> Self {
-        Self::with(driver, "")
+        Self::with(driver, Setup::default())
     }
 
-    /// With more lines of configuration, at the top level.
-    pub(crate) fn with(driver: &str, more: &str) -> Self {
-        Self::launch(&[], driver, more)
-    }
-
-    /// Run by another program, which must hold on to stderr until it has ended itself.
-    pub(crate) fn launch(launcher: &Launcher, driver: &str, more: &str) -> Self {
+    pub(crate) fn with(driver: &str, setup: Setup) -> Self {
         let root = tempfile::tempdir().unwrap();
         let storage = match driver {
             "filesystem" => {
@@ -59,47 +47,36 @@ impl Server {
             other => format!("  {other}: {{}}\n"),
         };
         let delete = "  delete: { enabled: true }\n";
-        let http = "http: { addr: \"127.0.0.1:0\" }\n";
-        let config = format!("version: 0.1\nstorage:\n{storage}{delete}{http}{more}");
-        let (child, said, address) = spawn(launcher, &root, &config);
+        let config = format!("version: 0.1\nstorage:\n{storage}{delete}");
+        std::fs::write(root.path().join("storage.yml"), config).unwrap();
+        let process = launch(&root, setup).unwrap();
         Self {
-            child,
-            said,
-            launcher: launcher.to_owned(),
-            address,
+            address: process.address,
+            process,
             root,
-            config,
         }
     }
 
-    #[cfg_attr(
-        not(feature = "fs"),
-        allow(dead_code, reason = "nothing to restart in memory")
-    )]
+    /// Another one on the same root, or what it says instead.
+    pub(crate) fn beside(&self, setup: Setup) -> Result<Process, Ended> {
+        launch(&self.root, setup)
+    }
+
     /// Kills it without warning and starts it again on the same root.
     pub(crate) fn restart(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        (self.child, self.said, self.address) = spawn(&self.launcher, &self.root, &self.config);
+        self.restart_with(Setup::default());
     }
 
-    /// Asks it to end, and waits until it has, and what ran it, too.
-    #[cfg_attr(
-        not(feature = "fs"),
-        allow(dead_code, reason = "nothing to read in memory")
-    )]
-    pub(crate) fn stop(&mut self) -> ExitStatus {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-        let deadline = Instant::now() + STOP;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.said.recv_timeout(left) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
-                Err(RecvTimeoutError::Timeout) => panic!("the server does not end"),
-            }
-        }
+    pub(crate) fn restart_with(&mut self, setup: Setup) {
+        self.process.kill();
+        self.process = launch(&self.root, setup).unwrap();
+        self.address = self.process.address;
+    }
+
+    /// Where a path of the tree lies.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        let tree = self.root.path().join("store/docker/registry/v2");
+        tree.join(path)
     }
 
     pub(crate) fn send(&self, request: Request) -> Answer {
@@ -146,63 +123,26 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn spawn(
-    launcher: &Launcher,
-    root: &TempDir,
-    config: &str,
-) -> (Child, Receiver<String>, SocketAddr) {
+fn launch(root: &TempDir, setup: Setup) -> Result<Process, Ended> {
+    let storage = std::fs::read_to_string(root.path().join("storage.yml")).unwrap();
     let file = root.path().join("config.yml");
-    std::fs::write(&file, config).unwrap();
-    let mut child = command(launcher)
-        .arg("serve")
-        .arg(&file)
+    std::fs::write(&file, storage + setup.more).unwrap();
+    let mut command = command(setup.through);
+    command.arg("serve").arg(&file).current_dir(root.path());
+    command
         .env_clear()
-        .current_dir(root.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    let (told, said) = mpsc::channel();
-    // Reads to the end, so that the server never blocks on a full pipe.
-    thread::spawn(move || {
-        for line in stderr.lines().map_while(Result::ok) {
-            if let Some(at) = line.find("address=127.0.0.1:") {
-                let text = line[at + 8..]
-                    .split(' ')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
-                let _ = told.send(text);
-            } else if line.contains("ERROR") || line.contains("panicked") {
-                eprintln!("server: {line}");
-            }
-        }
-    });
-    let address = said
-        .recv_timeout(START)
-        .expect("the server says where it listens");
-    (child, said, address.parse().unwrap())
+        .env("REGISTRY_HTTP_ADDR", "127.0.0.1:0")
+        .envs(setup.variables.iter().copied());
+    Process::start(command)
 }
 
-/// The binary, run by `launcher`.
-pub(crate) fn command(launcher: &Launcher) -> Command {
+/// The binary, its command line given to a program with arguments if there is one.
+pub(crate) fn command(through: &[&str]) -> Command {
     let binary = env!("CARGO_BIN_EXE_registry");
-    match launcher {
-        [] => Command::new(binary),
-        [program, arguments @ ..] => {
-            let mut command = Command::new(program);
-            command.args(arguments).arg(binary);
-            command
-        }
-    }
+    let mut line = through.iter().copied().chain([binary]);
+    let mut command = Command::new(line.next().unwrap_or(binary));
+    command.args(line);
+    command
 }
 
 pub(crate) fn sha256(content: &[u8]) -> String {

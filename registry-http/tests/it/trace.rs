@@ -4,7 +4,6 @@
 //! on. So if one call is done in a line above that in which another begins, then it was.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::server::{Launcher, command};
+use crate::server::command;
 
 /// How long it may take to find out whether strace works.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -109,7 +108,7 @@ fn end(call: &mut Call, rest: &str, at: usize) {
 }
 
 /// What runs the binary so that these calls are written to `trace`; where that cannot be, why.
-pub(crate) fn strace(calls: &[&str], trace: &Path) -> Result<Vec<OsString>, String> {
+pub(crate) fn strace(calls: &[&str], trace: &Path) -> Result<Vec<String>, String> {
     let program = installed("strace").ok_or("strace is not installed")?;
     // A name that this processor's Linux does not know is no error.
     let calls = calls.iter().map(|call| format!("?{call}"));
@@ -124,21 +123,27 @@ pub(crate) fn strace(calls: &[&str], trace: &Path) -> Result<Vec<OsString>, Stri
         &format!("trace={calls}"),
         "-o",
     ];
-    let mut launcher = vec![program.into_os_string()];
-    launcher.extend(options.map(OsString::from));
-    launcher.push(trace.into());
-    let said = try_out(&launcher)?;
+    let name = |path: &Path| {
+        path.to_str()
+            .map(str::to_owned)
+            .ok_or("its path is no text")
+    };
+    let mut through = vec![name(&program)?];
+    through.extend(options.map(str::to_owned));
+    through.push(name(trace)?);
+    let parts: Vec<&str> = through.iter().map(String::as_str).collect();
+    let said = try_out(&parts)?;
     let text = std::fs::read_to_string(trace).unwrap_or_default();
     if text.trim_end().ends_with(END) {
-        Ok(launcher)
+        Ok(through)
     } else {
         Err(format!("strace cannot trace here: {}", said.trim()))
     }
 }
 
 /// Runs the binary for a moment; what was said on the way.
-fn try_out(launcher: &Launcher) -> Result<String, String> {
-    let mut command = command(launcher);
+fn try_out(through: &[&str]) -> Result<String, String> {
+    let mut command = command(through);
     command.arg("--version").env_clear().stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn();

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::client::{Answer, Request, parse};
+use crate::process::wait_for;
 use crate::server::{Server, sha256, sha512};
 
 crate::on_each_driver![
@@ -257,18 +258,6 @@ fn what_arrived_before_a_cut_is_kept(server: &Server) {
     let finish = format!("{url}&digest={}", sha256(&content));
     let answer = server.send(Request::new("PUT", &finish).body(&content[received..]));
     assert_eq!(answer.status, 201, "{answer:?}");
-}
-
-/// Asks until there is an answer, for a while.
-pub(crate) fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(std::time::Instant::now() < until, "waited too long");
-        std::thread::yield_now();
-    }
 }
 
 #[cfg(feature = "fs")]
