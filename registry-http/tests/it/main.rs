@@ -11,6 +11,7 @@ mod blobs;
 mod client;
 #[cfg(feature = "fs")]
 mod lifecycle;
+mod limits;
 mod lists;
 mod manifests;
 #[cfg(feature = "fs")]
