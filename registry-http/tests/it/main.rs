@@ -21,6 +21,7 @@ mod order;
     allow(dead_code, reason = "what lasts in memory is soon told")
 )]
 mod process;
+mod refusals;
 mod robustness;
 mod server;
 #[cfg(feature = "fs")]
