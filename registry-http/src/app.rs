@@ -17,6 +17,7 @@ use crate::body::RequestBody;
 use crate::endpoint::{self, Endpoint, Limits};
 use crate::error::ApiError;
 use crate::handlers;
+use crate::telemetry;
 
 /// How the API answers, as far as the configuration decides it.
 #[derive(Clone, Debug)]
@@ -86,15 +87,16 @@ impl App {
     /// neither the process nor the connection.
     pub(crate) async fn serve(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
         let started = Instant::now();
-        let id = crate::telemetry::request_id();
+        let id = telemetry::request_id();
         let line = AccessLine::new(&request);
         let span = tracing::info_span!("request", id = %id);
         let answer = AssertUnwindSafe(self.answer(request, &id))
             .catch_unwind()
             .instrument(span.clone());
-        let (operation, mut response) = answer.await.unwrap_or_else(|_| {
+        let (operation, mut response) = answer.await.unwrap_or_else(|panic| {
             let _entered = span.enter();
-            tracing::error!("a handler panicked");
+            let panic = telemetry::message_of(panic.as_ref());
+            tracing::error!(panic, "a handler panicked");
             ("panic", ApiError::Internal.respond(&id))
         });
         self.finish(&line.method, &mut response);

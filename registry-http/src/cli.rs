@@ -101,6 +101,7 @@ fn serve(
 ) -> Result<ExitCode, Error> {
     let config = Config::load(source, variables)?;
     telemetry::open(config.log);
+    telemetry::log_panics();
     let runtime = start().map_err(|source| Error::System {
         doing: "starting threads",
         source,

@@ -1,7 +1,10 @@
 //! The log: who writes what, where, in which form; and what requests are called in it.
 
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::panic::{self, PanicHookInfo};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -42,6 +45,32 @@ pub(crate) fn open(log: Log) {
         .try_init();
 }
 
+/// Says in the log that something panicked, and where: each line of it is to have the same form,
+/// and the name of the request.
+pub(crate) fn log_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        log_panic(info);
+        // Someone has asked for it through the environment.
+        if Backtrace::capture().status() == BacktraceStatus::Captured {
+            usual(info);
+        }
+    }));
+}
+
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let location = info.location().map(tracing::field::display);
+    let panic = message_of(info.payload());
+    tracing::error!(panic, location, "a panic, which is a bug");
+}
+
+/// What was said to the panic.
+pub(crate) fn message_of(payload: &(dyn Any + Send)) -> &str {
+    let literal = payload.downcast_ref::<&str>().copied();
+    let formatted = || payload.downcast_ref::<String>().map(String::as_str);
+    literal.or_else(formatted).unwrap_or("no text")
+}
+
 /// A name for a request, for its log lines and its answer: 64 random bits.
 pub(crate) fn request_id() -> String {
     let mut bytes = [0; 8];
@@ -55,7 +84,48 @@ pub(crate) fn request_id() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_one_line_of_the_log_with_its_place_and_its_request() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = fmt().with_writer(move || writer.clone()).json().finish();
+        let usual = Arc::new(panic::take_hook());
+        let outer = Arc::clone(&usual);
+        panic::set_hook(Box::new(move |info| {
+            log_panic(info);
+            outer(info);
+        }));
+        let ended = tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("request", id = "0123");
+            span.in_scope(|| panic::catch_unwind(|| panic!("two\nlines")))
+        });
+        panic::set_hook(Box::new(move |info| usual(info)));
+        assert!(ended.is_err());
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["span"]["id"], "0123");
+        assert_eq!(line["fields"]["panic"], "two\nlines");
+        let location = line["fields"]["location"].as_str().unwrap();
+        assert!(location.starts_with(file!()), "{location}");
+    }
 
     #[test]
     fn request_ids_are_hex_and_differ() {

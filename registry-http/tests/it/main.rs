@@ -16,6 +16,7 @@ mod lists;
 mod manifests;
 #[cfg(feature = "fs")]
 mod order;
+mod panics;
 #[cfg_attr(
     not(feature = "fs"),
     allow(dead_code, reason = "what lasts in memory is soon told")
