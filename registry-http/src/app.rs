@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use registry_core::access::{Anyone, Authenticator};
 use registry_core::{Registry, Rules};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::auth;
 use crate::body::RequestBody;
@@ -86,10 +86,13 @@ impl App {
     /// Answers one request, whatever it is. A panic in a handler is a bug, is logged, and ends
     /// neither the process nor the connection.
     pub(crate) async fn serve(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
-        let started = Instant::now();
         let id = telemetry::request_id();
-        let line = AccessLine::new(&request);
         let span = tracing::info_span!("request", id = %id);
+        let method = request.method().clone();
+        let line = self
+            .config
+            .access_log
+            .then(|| AccessLine::new(&request, span.clone()));
         let answer = AssertUnwindSafe(self.answer(request, &id))
             .catch_unwind()
             .instrument(span.clone());
@@ -99,10 +102,9 @@ impl App {
             tracing::error!(panic, "a handler panicked");
             ("panic", ApiError::Internal.respond(&id))
         });
-        self.finish(&line.method, &mut response);
-        if self.config.access_log {
-            let _entered = span.enter();
-            line.log(operation, &response, started);
+        self.finish(&method, &mut response);
+        if let Some(line) = line {
+            line.log(operation, &response);
         }
         response
     }
@@ -236,38 +238,64 @@ fn not_found() -> Response<Body> {
 
 /// What an access line tells of a request. Query strings carry states of uploads: left out.
 struct AccessLine {
+    started: Instant,
+    span: Span,
     method: Method,
     path: String,
     peer: Option<SocketAddr>,
     agent: String,
+    answered: bool,
 }
 
+/// What stands for the status of a request whose client did not wait for it, as elsewhere.
+const NOBODY_WAITS: u16 = 499;
+
 impl AccessLine {
-    fn new(request: &Request<Body>) -> Self {
+    fn new(request: &Request<Body>, span: Span) -> Self {
         let agent = request
             .headers()
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok());
         Self {
+            started: Instant::now(),
+            span,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             peer: request.extensions().get::<PeerAddr>().map(|peer| peer.0),
             agent: agent.unwrap_or_default().to_owned(),
+            answered: false,
         }
     }
 
-    fn log(&self, operation: &str, response: &Response<Body>, started: Instant) {
+    fn log(mut self, operation: &str, response: &Response<Body>) {
+        self.answered = true;
         let bytes = response.headers().get(header::CONTENT_LENGTH);
+        let bytes = bytes.and_then(|bytes| bytes.to_str().ok());
+        self.write(operation, response.status().as_u16(), bytes.unwrap_or("-"));
+    }
+
+    fn write(&self, operation: &str, status: u16, bytes: &str) {
+        let _entered = self.span.enter();
         tracing::info!(
             target: "access",
             method = %self.method,
             path = %self.path.escape_debug(),
             operation,
-            status = response.status().as_u16(),
-            bytes = bytes.and_then(|bytes| bytes.to_str().ok()).unwrap_or("-"),
-            micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            status,
+            bytes,
+            micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             peer = self.peer.map(tracing::field::display),
-            agent = %self.agent.escape_debug(),
+            // As a text it is quoted: it may contain what looks like a field.
+            agent = self.agent,
         );
+    }
+}
+
+impl Drop for AccessLine {
+    /// The future of a request is dropped when its connection ends before the answer begins.
+    fn drop(&mut self) {
+        if !self.answered {
+            self.write("cut", NOBODY_WAITS, "-");
+        }
     }
 }

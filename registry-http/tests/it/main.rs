@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and works on real files"
 )]
 
+mod access;
 mod blobs;
 mod client;
 #[cfg(feature = "fs")]

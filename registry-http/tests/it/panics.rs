@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use registry_http::{Server, ambient};
 use tokio::sync::oneshot;
 
 use crate::client::{Answer, Request};
+use crate::process::wait_for;
 use crate::server::sha256;
 
 /// Records that cannot be had, in the ways that the names of repositories say.
@@ -27,6 +28,7 @@ use crate::server::sha256;
 struct Brittle {
     records: MemoryDriver,
     mended: Arc<AtomicBool>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Brittle {
@@ -43,6 +45,10 @@ impl Brittle {
             let work = tokio::task::spawn_blocking(|| panic!("in another thread"));
             let why = |error| StorageError::backend("brittle", "reading", error);
             work.await.map_err(why)?;
+        }
+        if is_of("waits") {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<()>().await;
         }
         Ok(())
     }
@@ -118,15 +124,16 @@ struct Running {
     address: SocketAddr,
     log: Written,
     mended: Arc<AtomicBool>,
+    waiting: Arc<AtomicUsize>,
     /// Dropped with the test, which ends the server.
     _stop: oneshot::Sender<()>,
 }
 
 fn start() -> Running {
-    let (log, mended) = (Written::default(), Arc::default());
+    let (log, mended, waiting) = (Written::default(), Arc::default(), Arc::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let (tell, told) = mpsc::channel();
-    let (writer, mend) = (log.clone(), Arc::clone(&mended));
+    let (writer, mend, wait) = (log.clone(), Arc::clone(&mended), Arc::clone(&waiting));
     thread::spawn(move || {
         let lines = tracing_subscriber::fmt().with_ansi(false);
         let lines = lines.with_writer(move || writer.clone()).finish();
@@ -136,7 +143,7 @@ fn start() -> Running {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let server = build(mend).await;
+            let server = build(mend, wait).await;
             tell.send(server.local_addr()).unwrap();
             let stopped = async {
                 let _ = stopped.await;
@@ -149,11 +156,12 @@ fn start() -> Running {
         address,
         log,
         mended,
+        waiting,
         _stop: stop,
     }
 }
 
-async fn build(mended: Arc<AtomicBool>) -> Server {
+async fn build(mended: Arc<AtomicBool>, waiting: Arc<AtomicUsize>) -> Server {
     let text = "version: 0.1
 storage: {brittle: , delete: {enabled: true}}
 http: {addr: '127.0.0.1:0', draintimeout: 1ms}";
@@ -161,6 +169,7 @@ http: {addr: '127.0.0.1:0', draintimeout: 1ms}";
         let records = Brittle {
             records: MemoryDriver::new(ambient()),
             mended: Arc::clone(&mended),
+            waiting: Arc::clone(&waiting),
         };
         let blobs = MemoryDriver::new(ambient());
         let storage = Storage::new(Arc::new(blobs), Arc::new(records));
@@ -240,4 +249,18 @@ fn what_a_request_that_panicked_held_is_free_again() {
     assert_eq!(running.send(Request::new("PUT", &finish)).status, 201);
     assert_eq!(running.send(put()).status, 201);
     assert_eq!(running.send(delete()).status, 202);
+}
+
+#[test]
+fn a_request_that_nobody_waits_for_has_its_access_line() {
+    let running = start();
+    let mut stream = std::net::TcpStream::connect(running.address).unwrap();
+    write!(
+        stream,
+        "GET /v2/waits/manifests/t HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
+    .unwrap();
+    wait_for(|| (running.waiting.load(Ordering::SeqCst) == 1).then_some(()));
+    drop(stream);
+    wait_for(|| (running.log.with(&["/v2/waits/", "status=499"]) == 1).then_some(()));
 }
