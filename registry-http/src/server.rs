@@ -269,10 +269,10 @@ fn accept_limits(config: &Config) -> AcceptLimits {
 /// How to purge, if that may be done at all.
 fn purging(config: &Config) -> Option<UploadPurging> {
     let purging = config.uploadpurging;
-    (purging.enabled && !purging.dryrun && !config.readonly).then_some(purging)
+    (purging.enabled && !config.readonly).then_some(purging)
 }
 
-/// Ends what nobody will finish, now and then, until it is dropped.
+/// Ends what nobody will finish, or says what that would be, now and then, until it is dropped.
 async fn purge(registry: Registry, purging: Option<UploadPurging>) {
     let Some(purging) = purging else {
         return pending().await;
@@ -280,8 +280,14 @@ async fn purge(registry: Registry, purging: Option<UploadPurging>) {
     let mut wait = first_wait(purging.interval);
     loop {
         tokio::time::sleep(wait).await;
-        match registry.purge_uploads().await {
+        let mut tell = |upload: &str| tracing::info!(upload, "would purge, but for `dryrun`");
+        let swept = match purging.dryrun {
+            true => registry.find_abandoned_uploads(&mut tell).await,
+            false => registry.purge_uploads().await,
+        };
+        match swept {
             Ok(0) => {}
+            Ok(count) if purging.dryrun => tracing::info!(count, "would purge uploads"),
             Ok(count) => tracing::info!(count, "purged uploads that were never finished"),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;

@@ -13,7 +13,7 @@ use futures_util::stream::BoxStream;
 use registry_core::layout::{Dir, Key};
 use registry_core::storage::{
     BlobEntry, BlobReader, BlobStat, BlobStore, ByteRange, Checkpoint, RangeSpec, RedirectRequest,
-    RedirectUrl, Retired, UploadHint, UploadId, UploadWriter,
+    RedirectUrl, Retired, Sweep, UploadHint, UploadId, UploadWriter,
 };
 use registry_core::{Algorithm, Digest, StorageError};
 
@@ -102,9 +102,12 @@ impl BlobStore for FsDriver {
         &self,
         before: SystemTime,
         keep: &HashSet<UploadId>,
+        sweep: Sweep<'_>,
     ) -> Result<u64, StorageError> {
-        self.store.writable()?;
-        sweep::uploads(&self.store, before, keep).await
+        if sweep.removes() {
+            self.store.writable()?;
+        }
+        sweep::uploads(&self.store, before, keep, sweep).await
     }
 
     async fn now(&self) -> Result<SystemTime, StorageError> {

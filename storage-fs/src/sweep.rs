@@ -1,4 +1,4 @@
-//! Removing uploads that nobody will finish: ours without a record, and distribution's.
+//! Removing, or telling, uploads that nobody will finish: ours without a record, and distribution's.
 #![allow(
     clippy::disallowed_methods,
     reason = "this crate is where files are opened and removed"
@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use registry_core::StorageError;
 use registry_core::layout::Dir;
-use registry_core::storage::UploadId;
+use registry_core::storage::{Sweep, UploadId};
 
 use crate::error::fault;
 use crate::lists::{List, is_absence};
@@ -25,13 +25,29 @@ const SWEEP: &str = "sweeping uploads";
 /// Directories looked at per trip to the blocking pool.
 const LOOKS: usize = 256;
 
-/// Removes what was begun before `before`; says how many.
+/// Which uploads are old, and what becomes of them.
+#[derive(Clone, Copy)]
+struct Rule {
+    before: SystemTime,
+    remove: bool,
+}
+
+/// Removes, or tells, what was begun before `before`; says how many.
 pub(crate) async fn uploads(
     store: &Arc<Store>,
     before: SystemTime,
     keep: &HashSet<UploadId>,
+    mut sweep: Sweep<'_>,
 ) -> Result<u64, StorageError> {
-    let mut removed = 0;
+    let rule = Rule {
+        before,
+        remove: sweep.removes(),
+    };
+    let mut count = 0;
+    let mut found = |paths: Vec<String>| {
+        count += paths.len() as u64;
+        paths.iter().for_each(|path| sweep.found(path));
+    };
     let mut next = 0;
     let list = store.run(SWEEP, |store| {
         let dir = store.at(Dir::Uploads.path().as_str());
@@ -44,37 +60,41 @@ pub(crate) async fn uploads(
             .filter(|id| !keep.contains(id))
             .collect();
         next += LOOKS;
-        removed += store
-            .run(SWEEP, move |store| ours(store, &batch, before))
-            .await?;
+        found(
+            store
+                .run(SWEEP, move |store| ours(store, &batch, rule))
+                .await?,
+        );
     }
     let mut walk = Walk::default();
     while !walk.is_done() {
         let swept = store.run(SWEEP, move |store| {
-            let count = walk.trip(store, before).map_err(fault(SWEEP))?;
-            Ok((count, walk))
+            let paths = walk.trip(store, rule).map_err(fault(SWEEP))?;
+            Ok((paths, walk))
         });
-        let count;
-        (count, walk) = swept.await?;
-        removed += count;
+        let paths;
+        (paths, walk) = swept.await?;
+        found(paths);
     }
-    Ok(removed)
+    Ok(count)
 }
 
-fn ours(store: &Store, ids: &[UploadId], before: SystemTime) -> Result<u64, StorageError> {
-    let mut removed = 0;
+fn ours(store: &Store, ids: &[UploadId], rule: Rule) -> Result<Vec<String>, StorageError> {
+    let mut found = Vec::new();
     for id in ids {
-        let dir = store.at(Dir::Upload(*id).path().as_str());
-        removed += u64::from(sweep_ours(store, &dir, before).map_err(fault(SWEEP))?);
+        let path = Dir::Upload(*id).path();
+        if sweep_ours(store, &store.at(path.as_str()), rule).map_err(fault(SWEEP))? {
+            found.push(path.to_string());
+        }
     }
-    Ok(removed)
+    Ok(found)
 }
 
-fn sweep_ours(store: &Store, dir: &Path, before: SystemTime) -> io::Result<bool> {
+fn sweep_ours(store: &Store, dir: &Path, rule: Rule) -> io::Result<bool> {
     let Some(newest) = absent_as_none(newest(store, dir))? else {
         return Ok(false);
     };
-    if newest >= before {
+    if newest >= rule.before {
         return Ok(false);
     }
     // A writer that is slow, and not gone.
@@ -83,7 +103,7 @@ fn sweep_ours(store: &Store, dir: &Path, before: SystemTime) -> io::Result<bool>
     {
         return Ok(false);
     }
-    remove_all(dir)
+    Ok(!rule.remove || remove_all(dir)?)
 }
 
 fn newest(store: &Store, dir: &Path) -> io::Result<SystemTime> {
@@ -120,12 +140,12 @@ impl Walk {
         self.begun && self.stack.is_empty()
     }
 
-    fn trip(&mut self, store: &Store, before: SystemTime) -> io::Result<u64> {
+    fn trip(&mut self, store: &Store, rule: Rule) -> io::Result<Vec<String>> {
         if !self.begun {
             self.begun = true;
             self.descend(store, store.at(Dir::Repositories.path().as_str()))?;
         }
-        let mut removed = 0;
+        let mut found = Vec::new();
         for _ in 0..LOOKS {
             let Some((dir, list, next)) = self.stack.last_mut() else {
                 break;
@@ -140,12 +160,14 @@ impl Walk {
             };
             let path = dir.join(name);
             if dir.ends_with("_uploads") {
-                removed += u64::from(sweep_foreign(&path, before)?);
+                if sweep_foreign(&path, rule)? {
+                    found.extend(store.relative(&path).map(str::to_owned));
+                }
             } else if name == "_uploads" || !name.starts_with('_') {
                 self.descend(store, path)?;
             }
         }
-        Ok(removed)
+        Ok(found)
     }
 
     fn descend(&mut self, store: &Store, dir: PathBuf) -> io::Result<()> {
@@ -155,7 +177,7 @@ impl Walk {
     }
 }
 
-fn sweep_foreign(dir: &Path, before: SystemTime) -> io::Result<bool> {
+fn sweep_foreign(dir: &Path, rule: Rule) -> io::Result<bool> {
     let begun = match started_at(&dir.join("startedat"))? {
         Some(begun) => begun,
         None => match absent_as_none(dir.symlink_metadata())? {
@@ -163,7 +185,7 @@ fn sweep_foreign(dir: &Path, before: SystemTime) -> io::Result<bool> {
             None => return Ok(false),
         },
     };
-    Ok(begun < before && remove_all(dir)?)
+    Ok(begun < rule.before && (!rule.remove || remove_all(dir)?))
 }
 
 /// What distribution wrote there (RFC 3339), if it can be read.

@@ -7,6 +7,7 @@ mod memory;
 mod reader;
 mod record;
 mod spool;
+mod sweep;
 mod upload;
 
 use std::collections::HashSet;
@@ -29,6 +30,7 @@ pub use self::record::{
     Durability, Guarantees, ListQuery, OpenMode, Outcome, PutMode, Record, RecordEntry, Version,
 };
 pub use self::spool::{BlobName, Spooled, WholeBlobs};
+pub use self::sweep::Sweep;
 pub use self::upload::{Checkpoint, UploadHint, UploadId, Verified};
 
 use crate::ambient::Ambient;
@@ -90,12 +92,14 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     async fn abort_upload(&self, id: &UploadId, at: Option<Checkpoint>)
     -> Result<(), StorageError>;
 
-    /// Removes staged bytes begun before `before` that `keep` does not name: what a crash left
-    /// without a record, and distribution's own unfinished uploads. Says how many.
+    /// Removes staged bytes begun before `before` that `keep` does not name, or only tells them:
+    /// what a crash left without a record, and distribution's own unfinished uploads. Says how
+    /// many.
     async fn sweep_uploads(
         &self,
         before: SystemTime,
         keep: &HashSet<UploadId>,
+        sweep: Sweep<'_>,
     ) -> Result<u64, StorageError>;
 
     /// The store's clock, which all of its times are read from.

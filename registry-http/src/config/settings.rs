@@ -320,14 +320,6 @@ impl Root {
             interval: hours(purging.interval, 24),
             dryrun: purging.dryrun,
         };
-        if uploadpurging.enabled && uploadpurging.dryrun {
-            let path = ["storage", "maintenance", "uploadpurging", "dryrun"];
-            notes.warn(format!(
-                "`{}` ({}): this release does not say what it would purge, and purges nothing",
-                path.join("."),
-                layers.origin(&path),
-            ));
-        }
         if uploadpurging.enabled && uploadpurging.interval.is_zero() {
             return Err(layers.refuse(
                 &["storage", "maintenance", "uploadpurging", "interval"],

@@ -113,7 +113,6 @@ fn a_registry_that_may_not_change_purges_nothing() {
     for text in [
         "storage: {inmemory: , maintenance: {readonly: {enabled: true}}}",
         "storage: {inmemory: , maintenance: {uploadpurging: {enabled: false}}}",
-        "storage: {inmemory: , maintenance: {uploadpurging: {dryrun: true}}}",
     ] {
         assert!(purging(&config(text)).is_none(), "{text}");
     }

@@ -183,18 +183,38 @@ fn status_of(stream: &mut TcpStream, path: &str) -> u16 {
     parse(&answer).unwrap().status
 }
 
+const PURGING: [(&str, &str); 2] = [
+    ("REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_AGE", "1h"),
+    (
+        "REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_INTERVAL",
+        "10ms",
+    ),
+];
+
 #[test]
-fn abandoned_uploads_are_purged_while_serving() {
+fn abandoned_uploads_are_told_or_purged_while_serving() {
     let mut server = start(Setup::default());
     let young = plant_uploads(&mut server);
+    let before = files(&server.at(""));
+    let [age, interval] = PURGING;
+    let dryrun = ("REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_DRYRUN", "true");
     server.restart_with(Setup {
-        variables: &[
-            ("REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_AGE", "1h"),
-            (
-                "REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_INTERVAL",
-                "10ms",
-            ),
-        ],
+        variables: &[age, interval, dryrun],
+        ..Setup::default()
+    });
+    let log = &server.process.log;
+    let line = log.wait("would purge uploads");
+    assert!(line.contains("count=2"), "{line}");
+    // Again, so that a first time that did remove them would show.
+    wait_for(|| (log.count("would purge uploads") > 1).then_some(()));
+    let told = log.wait("upload=\"docker/registry/v2/repositories/a/_uploads/old\"");
+    assert!(told.contains("would purge, but for `dryrun`"), "{told}");
+    log.wait("upload=\"docker/registry/v2/uploads/");
+    assert_eq!(log.count(&young_id(&young)), 0);
+    assert_eq!(files(&server.at("")), before);
+
+    server.restart_with(Setup {
+        variables: &PURGING,
         ..Setup::default()
     });
     let log = &server.process.log;
@@ -202,6 +222,11 @@ fn abandoned_uploads_are_purged_while_serving() {
     assert!(line.contains("count=2"), "{line}");
     assert!(!server.at("repositories/a/_uploads/old").exists());
     assert_eq!(server.get(&young).header("range"), "0-4");
+}
+
+fn young_id(url: &str) -> String {
+    let path = url.split('?').next().unwrap();
+    format!("uploads/{}", path.rsplit('/').next().unwrap())
 }
 
 /// Leaves an old upload of ours, an old one of distribution's, and a young one, whose URL it says.

@@ -3,7 +3,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use registry_core::layout::Key;
-use registry_core::storage::{Checkpoint, StorageError, UploadHint};
+use registry_core::storage::{Checkpoint, StorageError, Sweep, UploadHint};
 use registry_core::testing::{append, content, upload_id, verified};
 
 use crate::store::{DAY, TestStore, age, open};
@@ -11,7 +11,17 @@ use crate::store::{DAY, TestStore, age, open};
 async fn sweep(store: &TestStore, keep: &HashSet<registry_core::storage::UploadId>) -> u64 {
     let blobs = &store.storage.blobs;
     let before = blobs.now().await.unwrap() - DAY;
-    blobs.sweep_uploads(before, keep).await.unwrap()
+    let mut told = 0;
+    let mut tell = |path: &str| {
+        assert!(store.root.path().join(path).is_dir(), "{path}");
+        told += 1;
+    };
+    let found = blobs.sweep_uploads(before, keep, Sweep::Tell(&mut tell));
+    let found = found.await.unwrap();
+    assert_eq!(found, told);
+    let swept = blobs.sweep_uploads(before, keep, Sweep::Remove);
+    assert_eq!(swept.await.unwrap(), found, "what was told is what goes");
+    found
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use crate::error::RegistryError;
 use crate::layout::{Dir, Key};
 use crate::registry::Registry;
-use crate::storage::{ListQuery, Outcome, RecordEntry};
+use crate::storage::{ListQuery, Outcome, RecordEntry, Sweep};
 
 impl Registry {
     /// Removes what is left of uploads older than [`upload_age`]: their bytes, their records and
@@ -18,6 +18,22 @@ impl Registry {
     /// # Errors
     /// Faults of the store; what was removed before stays removed.
     pub async fn purge_uploads(&self) -> Result<u64, RegistryError> {
+        self.sweep_uploads(Sweep::Remove).await
+    }
+
+    /// Tells the path of everything that [`purge_uploads`](Self::purge_uploads) would remove now,
+    /// and removes nothing. Says how many.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn find_abandoned_uploads(
+        &self,
+        tell: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<u64, RegistryError> {
+        self.sweep_uploads(Sweep::Tell(tell)).await
+    }
+
+    async fn sweep_uploads(&self, mut sweep: Sweep<'_>) -> Result<u64, RegistryError> {
         let inner = &self.0;
         let now = inner.blobs.now().await?;
         let Some(before) = now.checked_sub(inner.options.upload_age) else {
@@ -40,6 +56,12 @@ impl Registry {
             };
             let path = Key::UploadRecord(id).path();
             match inner.records.get(&path).await? {
+                Some(record) if record.modified < before && !sweep.removes() => {
+                    sweep.found(Dir::Upload(id).path().as_str());
+                    // It is told once.
+                    keep.insert(id);
+                    purged += 1;
+                }
                 Some(record) if record.modified < before => {
                     inner.blobs.abort_upload(&id, None).await?;
                     if let Outcome::Done(_) =
@@ -54,6 +76,6 @@ impl Registry {
                 None => {}
             }
         }
-        Ok(purged + inner.blobs.sweep_uploads(before, &keep).await?)
+        Ok(purged + inner.blobs.sweep_uploads(before, &keep, sweep).await?)
     }
 }

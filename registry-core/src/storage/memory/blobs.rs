@@ -11,12 +11,13 @@ use futures_util::stream::BoxStream;
 
 use super::super::{
     BlobEntry, BlobReader, BlobStat, BlobStore, BytesReader, Checkpoint, CommitFailed, RangeSpec,
-    RedirectRequest, RedirectUrl, Retired, RetiredId, StorageError, UploadHint, UploadId,
+    RedirectRequest, RedirectUrl, Retired, RetiredId, StorageError, Sweep, UploadHint, UploadId,
     UploadWriter, Verified,
 };
 use super::{DRIVER, MemoryDriver, PAGE, lock, pages};
 use crate::ambient::Ambient;
 use crate::digest::Digest;
+use crate::layout::Dir;
 
 #[derive(Default)]
 pub(super) struct Blobs {
@@ -139,13 +140,25 @@ impl BlobStore for MemoryDriver {
         &self,
         before: SystemTime,
         keep: &HashSet<UploadId>,
+        mut sweep: Sweep<'_>,
     ) -> Result<u64, StorageError> {
+        let mut old: Vec<UploadId> = Vec::new();
         let mut blobs = lock(&self.blobs)?;
-        let held = blobs.uploads.len();
-        blobs
-            .uploads
-            .retain(|id, staged| staged.begun >= before || keep.contains(id));
-        Ok((held - blobs.uploads.len()) as u64)
+        for (id, staged) in &blobs.uploads {
+            if staged.begun < before && !keep.contains(id) {
+                old.push(*id);
+            }
+        }
+        if sweep.removes() {
+            for id in &old {
+                blobs.uploads.remove(id);
+            }
+        }
+        drop(blobs);
+        for id in &old {
+            sweep.found(Dir::Upload(*id).path().as_str());
+        }
+        Ok(old.len() as u64)
     }
 
     async fn now(&self) -> Result<SystemTime, StorageError> {

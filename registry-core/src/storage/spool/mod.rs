@@ -16,7 +16,7 @@ use self::pieces::{Pieces, PiecesReader, Spool};
 use self::writer::Writer;
 use super::{
     BlobEntry, BlobReader, BlobStat, BlobStore, ByteRange, Checkpoint, RangeSpec, RecordStore,
-    RedirectRequest, RedirectUrl, Retired, RetiredId, StorageError, UploadHint, UploadId,
+    RedirectRequest, RedirectUrl, Retired, RetiredId, StorageError, Sweep, UploadHint, UploadId,
     UploadWriter,
 };
 use crate::ambient::Ambient;
@@ -209,6 +209,7 @@ impl BlobStore for Spooled {
         &self,
         before: SystemTime,
         keep: &HashSet<UploadId>,
+        mut sweep: Sweep<'_>,
     ) -> Result<u64, StorageError> {
         let mut uploads = self.records.list(ListQuery::children(Dir::Uploads.path()));
         let mut swept = 0;
@@ -222,7 +223,10 @@ impl BlobStore for Spooled {
             }
             let spool = self.spool(&id);
             if spool.begun().await?.is_some_and(|begun| begun < before) {
-                spool.remove_all().await?;
+                if sweep.removes() {
+                    spool.remove_all().await?;
+                }
+                sweep.found(Dir::Upload(id).path().as_str());
                 swept += 1;
             }
         }

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::{begin, past};
-use crate::storage::{Checkpoint, Storage, UploadHint, UploadId, UploadWriter};
+use crate::layout::Dir;
+use crate::storage::{Checkpoint, Storage, Sweep, UploadHint, UploadId, UploadWriter};
 use crate::testing::{append, content, read, read_to_end, upload_id, verified};
 
 /// Longer than the pieces that drivers gather, so that some of it has been moved and some not.
@@ -181,11 +182,18 @@ pub async fn a_sweep_removes_only_old_uploads_that_are_not_named(storage: &Stora
     let at_young = append(storage, &young, None, &held).await;
 
     let keep = HashSet::from([named]);
-    let swept = storage.blobs.sweep_uploads(before, &keep).await.unwrap();
-    assert_eq!(swept, 1);
+    let blobs = &storage.blobs;
+    let mut told = Vec::new();
+    let mut tell = |path: &str| told.push(path.to_owned());
+    let found = blobs.sweep_uploads(before, &keep, Sweep::Tell(&mut tell));
+    assert_eq!(found.await.unwrap(), 1);
+    assert_eq!(told, [Dir::Upload(old).path().to_string()]);
+    assert!(!is_gone(storage, &old, &at_old).await);
+    let swept = blobs.sweep_uploads(before, &keep, Sweep::Remove);
+    assert_eq!(swept.await.unwrap(), 1);
     assert!(is_gone(storage, &old, &at_old).await);
     finish(storage, &named, &at_named, [&held, &content(2, 10)]).await;
     finish(storage, &young, &at_young, [&held, &content(3, 10)]).await;
-    let swept = storage.blobs.sweep_uploads(before, &keep).await.unwrap();
-    assert_eq!(swept, 0);
+    let swept = blobs.sweep_uploads(before, &keep, Sweep::Remove);
+    assert_eq!(swept.await.unwrap(), 0);
 }

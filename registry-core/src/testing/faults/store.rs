@@ -16,7 +16,7 @@ use crate::layout::StorePath;
 use crate::storage::{
     BlobEntry, BlobReader, BlobStat, BlobStore, Checkpoint, Durability, Guarantees, ListQuery,
     Outcome, PutMode, RangeSpec, Record, RecordEntry, RecordStore, RedirectRequest, RedirectUrl,
-    Retired, StorageError, UploadHint, UploadId, UploadWriter, Version,
+    Retired, StorageError, Sweep, UploadHint, UploadId, UploadWriter, Version,
 };
 
 impl Faulty {
@@ -95,8 +95,9 @@ impl BlobStore for Faulty {
         &self,
         before: SystemTime,
         keep: &HashSet<UploadId>,
+        sweep: Sweep<'_>,
     ) -> Result<u64, StorageError> {
-        let call = self.blobs.sweep_uploads(before, keep);
+        let call = self.blobs.sweep_uploads(before, keep, sweep);
         self.shared.call("blobs.sweep_uploads", "", call).await
     }
 
