@@ -46,7 +46,9 @@
 //! * **Dropped calls.** A client goes away, and with it the future at any await: what it left is
 //!   done or not done, and what was staged is found by `sweep_uploads`.
 //!
-//! Then wrap the store in `testing::faults::Faulty` and let each call fail in turn.
+//! Then see that the registry loses nothing over your store: `storage_faults!(open)` lets each call
+//! fail in turn, stall, and be cut short, and `storage_interleavings!(open, 100)` lets a collector's
+//! steps fall between those of a push.
 #![warn(missing_docs)]
 
 pub mod access;

@@ -1,11 +1,16 @@
 //! What driver crates test with (feature `testing`): the clauses of the storage traits, stamped
-//! out by [`storage_conformance!`](crate::storage_conformance), and a decorator that injects
-//! faults.
+//! out by [`storage_conformance!`](crate::storage_conformance), a decorator that injects faults,
+//! and what the semantics promise over any store while calls fail and a collector goes on, by
+//! [`storage_faults!`](crate::storage_faults) and
+//! [`storage_interleavings!`](crate::storage_interleavings).
 //!
 //! Everything in here is made for tests and panics when it is used wrongly.
 
 pub mod clauses;
+pub mod failing;
 pub mod faults;
+mod image;
+pub mod interleaving;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
@@ -94,6 +99,52 @@ macro_rules! __storage_clauses {
         async fn $clause() {
             let (storage, _keep) = $open().await;
             $crate::testing::clauses::$clause(&storage).await;
+        }
+    )+};
+}
+
+/// Stamps out one test for each sweep in which every call of the store goes wrong in turn while
+/// the registry is used. `$open` is what [`storage_conformance!`](crate::storage_conformance)
+/// takes; each test opens some hundreds of stores, one after the other.
+#[macro_export]
+macro_rules! storage_faults {
+    ($open:ident) => {
+        $crate::__storage_sweeps! { failing($open):
+            a_first_push_is_never_lost,
+            a_moved_tag_is_old_or_new,
+            a_repeated_push_harms_nothing,
+            a_deleted_tag_is_gone_when_it_is_said,
+            a_deleted_manifest_is_gone_when_it_is_said,
+            an_upload_in_pieces_is_never_lost_nor_unknown,
+            a_look_that_fails_is_no_absence,
+        }
+    };
+}
+
+/// Stamps out one test for each way in which a collector's steps can fall between those of a
+/// push: in all orders, or in `$most` of them. Each order takes a store of its own from `$open`,
+/// which is what [`storage_conformance!`](crate::storage_conformance) takes.
+#[macro_export]
+macro_rules! storage_interleavings {
+    ($open:ident, $most:expr) => {
+        $crate::__storage_sweeps! { interleaving($most, $open):
+            a_retired_layer_comes_back,
+            a_layer_restored_by_the_collector_is_not_missed,
+            a_purged_layer_refuses_the_push_or_was_not_needed,
+            the_bytes_of_the_manifest_come_back,
+            purged_bytes_of_the_manifest_refuse_the_push_or_were_not_needed,
+            a_revision_taken_for_untagged_is_put_back,
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __storage_sweeps {
+    ($module:ident $arguments:tt: $($sweep:ident),+ $(,)?) => {$(
+        #[tokio::test]
+        async fn $sweep() {
+            $crate::testing::$module::$sweep $arguments.await;
         }
     )+};
 }
@@ -218,23 +269,27 @@ pub async fn read_to_end(reader: &mut dyn BlobReader, max: usize) -> Result<Byte
 #[cfg(test)]
 mod tests {
     #[test]
-    fn every_clause_is_stamped_out() {
+    fn every_clause_and_sweep_is_stamped_out() {
         let clauses = [
             include_str!("clauses/blobs.rs"),
             include_str!("clauses/listing.rs"),
             include_str!("clauses/records.rs"),
             include_str!("clauses/trash.rs"),
             include_str!("clauses/uploads.rs"),
+            include_str!("failing/changes.rs"),
+            include_str!("failing/looks.rs"),
+            include_str!("failing/uploads.rs"),
+            include_str!("interleaving.rs"),
         ];
         let stamped = include_str!("mod.rs");
         let mut seen = 0;
         for line in clauses.iter().flat_map(|text| text.lines()) {
             if let Some(rest) = line.strip_prefix("pub async fn ") {
-                let (name, _) = rest.split_once('(').unwrap();
+                let (name, _) = rest.split_once(['(', '<']).unwrap();
                 assert!(stamped.contains(&format!(" {name},\n")), "{name}");
                 seen += 1;
             }
         }
-        assert!(seen > 40, "{seen} clauses");
+        assert!(seen > 50, "{seen} clauses");
     }
 }

@@ -1,4 +1,4 @@
-//! The reference driver.
+//! The reference driver, and what the semantics promise over it.
 
 use registry_core::storage::{MemoryDriver, Storage};
 use registry_core::testing::ambient;
@@ -8,3 +8,5 @@ async fn open() -> (Storage, ()) {
 }
 
 registry_core::storage_conformance!(open);
+registry_core::storage_faults!(open);
+registry_core::storage_interleavings!(open, usize::MAX);

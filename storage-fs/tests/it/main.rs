@@ -9,5 +9,6 @@ mod blobs;
 mod conformance;
 mod opening;
 mod records;
+mod semantics;
 mod store;
 mod uploads;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures_util::future::ready;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch;
 
@@ -32,6 +33,8 @@ pub enum Fault {
     Full,
     /// Not begun until [`Control::release`], and then done.
     Stall,
+    /// Done, and not answered until [`Control::release`].
+    StallAfter,
     /// Half of it, and then the fault of [`Fault::Fail`]: a write takes the first half of its
     /// batch, a reader gives the first half of its next piece and nothing after it, a listing
     /// gives its first entry. What cannot be cut in two is not done at all.
@@ -74,6 +77,15 @@ impl Control {
         Pause { n, gate }
     }
 
+    /// Waits until a call stalls: by then it has been done, or will not be before it is released.
+    ///
+    /// # Panics
+    /// When none does within half a minute.
+    pub async fn stalled(&self) {
+        let gate = Arc::clone(&self.shared.state().stalled);
+        assert!(gate.reached().await, "no call stalls");
+    }
+
     /// Lets every call go on that stalls now. Later ones stall as before.
     pub fn release(&self) {
         let stalled = std::mem::take(&mut self.shared.state().stalled);
@@ -102,10 +114,8 @@ impl Pause {
     /// # Panics
     /// When it is not made within half a minute.
     pub async fn reached(&self) {
-        let mut reached = self.gate.reached.subscribe();
-        let wait = reached.wait_for(|reached| *reached);
-        let in_time = tokio::time::timeout(Duration::from_secs(30), wait).await;
-        assert!(in_time.is_ok(), "call number {} was never made", self.n);
+        let reached = self.gate.reached().await;
+        assert!(reached, "call number {} was never made", self.n);
     }
 
     /// Lets it go on.
@@ -121,7 +131,7 @@ impl Drop for Pause {
 }
 
 #[derive(Debug, Default)]
-struct Gate {
+pub(super) struct Gate {
     reached: watch::Sender<bool>,
     open: watch::Sender<bool>,
 }
@@ -131,7 +141,15 @@ impl Gate {
         self.open.send_replace(true);
     }
 
-    async fn pass(&self) {
+    /// Whether someone comes to it within half a minute.
+    async fn reached(&self) -> bool {
+        let mut reached = self.reached.subscribe();
+        let wait = reached.wait_for(|reached| *reached);
+        let in_time = tokio::time::timeout(Duration::from_secs(30), wait).await;
+        in_time.is_ok()
+    }
+
+    pub(super) async fn pass(&self) {
         self.reached.send_replace(true);
         let mut open = self.open.subscribe();
         // Never an error, since the sender lives as long as `self`.
@@ -158,6 +176,8 @@ pub(super) enum Passage {
     Clear,
     /// Do it, and then answer with this.
     FailAfter(StorageError),
+    /// Do it, and answer once this is open.
+    StallAfter(Arc<Gate>),
     /// Do half of it, and then answer with this.
     Truncate(StorageError),
 }
@@ -204,6 +224,7 @@ impl Shared {
                 stalled.pass().await;
                 Ok(Passage::Clear)
             }
+            Some(Fault::StallAfter) => Ok(Passage::StallAfter(stalled)),
             Some(Fault::Truncate) => Ok(Passage::Truncate(failure)),
         }
     }
@@ -221,6 +242,11 @@ impl Shared {
                 call.await?;
                 Err(failure)
             }
+            Passage::StallAfter(gate) => {
+                let done = call.await;
+                gate.pass().await;
+                done
+            }
             Passage::Truncate(failure) => Err(failure),
         }
     }
@@ -237,6 +263,10 @@ impl Shared {
             match self.enter(name, &subject).await {
                 Ok(Passage::Clear) => entries,
                 Ok(Passage::FailAfter(failure)) => entries.chain(failing(failure)).boxed(),
+                Ok(Passage::StallAfter(gate)) => {
+                    let stalling = stream::once(async move { gate.pass().await });
+                    entries.chain(stalling.filter_map(|()| ready(None))).boxed()
+                }
                 Ok(Passage::Truncate(failure)) => entries.take(1).chain(failing(failure)).boxed(),
                 Err(failure) => failing(failure).boxed(),
             }

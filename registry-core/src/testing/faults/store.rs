@@ -32,6 +32,7 @@ impl Faulty {
         match passage {
             Passage::Clear => {}
             Passage::FailAfter(failure) => return Err(failure),
+            Passage::StallAfter(gate) => gate.pass().await,
             Passage::Truncate(failure) => reader.truncate(failure),
         }
         Ok(Box::new(reader))

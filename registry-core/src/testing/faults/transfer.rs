@@ -56,6 +56,11 @@ impl BlobReader for Reader {
                 self.inner.next(max).await?;
                 return Err(failure);
             }
+            Passage::StallAfter(gate) => {
+                let piece = self.inner.next(max).await;
+                gate.pass().await;
+                return piece;
+            }
             Passage::Truncate(failure) => self.truncate(failure),
         }
         match std::mem::replace(&mut self.end, End::Open) {
@@ -118,6 +123,11 @@ impl UploadWriter for Writer {
                 self.inner.write(batch).await?;
                 Err(failure)
             }
+            Passage::StallAfter(gate) => {
+                let written = self.inner.write(batch).await;
+                gate.pass().await;
+                written
+            }
             Passage::Truncate(failure) => {
                 self.inner.write(half(batch)).await?;
                 Err(failure)
@@ -138,6 +148,11 @@ impl UploadWriter for Writer {
             Ok(Passage::FailAfter(failure)) => {
                 self.inner.commit(content).await?;
                 return Err(CommitFailed::new(None, failure));
+            }
+            Ok(Passage::StallAfter(gate)) => {
+                let committed = self.inner.commit(content).await;
+                gate.pass().await;
+                return committed;
             }
             Ok(Passage::Truncate(failure)) | Err(failure) => failure,
         };

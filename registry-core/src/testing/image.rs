@@ -1,17 +1,16 @@
 //! A small image, pushed and pulled through the semantics, and a registry over any store.
+#![allow(clippy::unwrap_used, reason = "these are the bodies of tests")]
 
 use std::sync::Arc;
 
+use crate::access::{Identity, Secret};
+use crate::hasher::digest_of;
+use crate::registry::{Append, BlobContent, Body, Options, PutManifest, Registry, Repository};
+use crate::storage::Storage;
+use crate::testing::{ambient, content, read_to_end};
+use crate::{Algorithm, Digest, Reference, RegistryError, Rules, Tag};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use registry_core::access::{Identity, Secret};
-use registry_core::hasher::digest_of;
-use registry_core::registry::{
-    Append, BlobContent, Body, Options, PutManifest, Registry, Repository,
-};
-use registry_core::storage::Storage;
-use registry_core::testing::{ambient, content, read_to_end};
-use registry_core::{Algorithm, Digest, Reference, RegistryError, Rules, Tag};
 
 /// A config, a layer, and the manifest that needs both.
 pub(crate) struct Image {
@@ -132,7 +131,7 @@ pub(crate) async fn tagged(repository: &Repository, context: &str) -> Option<Dig
 
 pub(crate) async fn get_blob(from: &Repository, digest: &Digest) -> Result<Bytes, RegistryError> {
     match from.open_blob(digest, None).await? {
-        BlobContent::Reader { mut reader, .. } => Ok(read_to_end(&mut *reader, 64).await?),
+        BlobContent::Reader { mut reader, .. } => Ok(read_to_end(&mut *reader, 400).await?),
         BlobContent::Redirect(url) => panic!("sent to {url:?}"),
     }
 }

@@ -1,0 +1,149 @@
+//! Pushes and deletes.
+
+use super::{MISHAPS, Mishap, Trial, is_fault, new, old};
+use crate::registry::Repository;
+use crate::storage::Storage;
+use crate::testing::image::{by_tag, repository, tagged};
+use crate::{Digest, Reference, RegistryError};
+
+/// Something that changes the repository.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    /// The first image of a store.
+    Push,
+    /// Another image under the tag that there is.
+    Move,
+    /// The same image once more.
+    Again,
+    /// Deleting the tag.
+    Untag,
+    /// Deleting the manifest.
+    Delete,
+}
+
+impl Work {
+    /// What the tag points to before and after.
+    fn tag(self) -> (Option<Digest>, Option<Digest>) {
+        let (old, new) = (Some(old().digest()), Some(new().digest()));
+        match self {
+            Self::Push => (None, new),
+            Self::Move => (old, new),
+            Self::Again => (new, new),
+            Self::Untag | Self::Delete => (old, None),
+        }
+    }
+
+    async fn prepare(self, repository: &Repository) {
+        match self {
+            Self::Push => {}
+            Self::Again => new().push(repository).await.unwrap(),
+            Self::Move | Self::Untag | Self::Delete => old().push(repository).await.unwrap(),
+        }
+    }
+
+    async fn run(self, repository: &Repository) -> Result<(), RegistryError> {
+        match self {
+            Self::Push | Self::Move | Self::Again => new().push(repository).await,
+            Self::Untag => repository.delete_manifest(&by_tag()).await,
+            Self::Delete => {
+                let digest = Reference::Digest(old().digest());
+                repository.delete_manifest(&digest).await
+            }
+        }
+    }
+
+    /// The work again, which a delete may find done.
+    async fn retry(self, repository: &Repository, context: &str) {
+        let retried = self.run(repository).await;
+        let done = match self {
+            Self::Push | Self::Move | Self::Again => retried.is_ok(),
+            Self::Untag | Self::Delete => {
+                matches!(retried, Ok(()) | Err(RegistryError::ManifestUnknown(_)))
+            }
+        };
+        assert!(done, "{context}: a retry said {retried:?}");
+    }
+
+    /// The tag points to what it should, and that is whole.
+    async fn assert_tag(self, allowed: &[Option<Digest>], inner: &Storage, context: &str) {
+        let clean = repository(inner).await;
+        let tag = tagged(&clean, context).await;
+        assert!(allowed.contains(&tag), "{context}: the tag is at {tag:?}");
+        for image in [old(), new()] {
+            if tag == Some(image.digest()) {
+                image.assert_whole(&clean, context).await;
+            }
+        }
+    }
+
+    async fn assert_done(self, inner: &Storage, context: &str) {
+        self.assert_tag(&[self.tag().1], inner, context).await;
+        let clean = repository(inner).await;
+        let digest = Reference::Digest(old().digest());
+        match self {
+            Self::Push | Self::Again => {}
+            Self::Move | Self::Untag => old().assert_whole(&clean, context).await,
+            Self::Delete => {
+                let gone = clean.manifest(&digest).await;
+                let gone = matches!(gone, Err(RegistryError::ManifestUnknown(_)));
+                assert!(gone, "{context}: the manifest is there");
+            }
+        }
+    }
+}
+
+async fn every_call_fails_in_turn<K>(work: Work, open: impl AsyncFn() -> (Storage, K)) {
+    let trial = Trial::open(&open).await;
+    work.prepare(&repository(&trial.inner).await).await;
+    work.run(&repository(&trial.storage).await).await.unwrap();
+    work.assert_done(&trial.inner, "without a fault").await;
+    let calls = trial.control.calls();
+    let mut refused = 0;
+    for (n, call) in calls.iter().enumerate() {
+        for mishap in MISHAPS {
+            let context = format!("{work:?}, {mishap:?} at {n}, {}", call.name);
+            let trial = Trial::open(&open).await;
+            let (inner, control) = (&trial.inner, &trial.control);
+            work.prepare(&repository(inner).await).await;
+            let repository = repository(&trial.storage).await;
+            let told = mishap.befall(control, n, work.run(&repository)).await;
+            // Not always the same call, where several are made side by side.
+            assert!(control.calls().len() > n, "{context}");
+            if let Some(Ok(())) = told {
+                work.assert_done(inner, &context).await;
+            } else {
+                if let Some(Err(error)) = told {
+                    assert!(is_fault(&error), "{context}: {error}");
+                    assert_ne!(mishap, Mishap::Slow, "{context}: {error}");
+                    refused += 1;
+                }
+                let (before, after) = work.tag();
+                work.assert_tag(&[before, after], inner, &context).await;
+            }
+            control.reset();
+            work.retry(&repository, &context).await;
+            work.assert_done(inner, &context).await;
+        }
+    }
+    assert!(refused > calls.len(), "{work:?}: {refused} refused");
+}
+
+pub async fn a_first_push_is_never_lost<K>(open: impl AsyncFn() -> (Storage, K)) {
+    every_call_fails_in_turn(Work::Push, open).await;
+}
+
+pub async fn a_moved_tag_is_old_or_new<K>(open: impl AsyncFn() -> (Storage, K)) {
+    every_call_fails_in_turn(Work::Move, open).await;
+}
+
+pub async fn a_repeated_push_harms_nothing<K>(open: impl AsyncFn() -> (Storage, K)) {
+    every_call_fails_in_turn(Work::Again, open).await;
+}
+
+pub async fn a_deleted_tag_is_gone_when_it_is_said<K>(open: impl AsyncFn() -> (Storage, K)) {
+    every_call_fails_in_turn(Work::Untag, open).await;
+}
+
+pub async fn a_deleted_manifest_is_gone_when_it_is_said<K>(open: impl AsyncFn() -> (Storage, K)) {
+    every_call_fails_in_turn(Work::Delete, open).await;
+}

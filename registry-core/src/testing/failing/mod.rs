@@ -1,0 +1,108 @@
+//! Every call of the store goes wrong in turn: never a success for lost work, never an absence
+//! for a fault. Each sweep takes what opens an empty store, and panics where the semantics over
+//! that store lose something.
+#![allow(missing_docs, reason = "the name of a sweep is the sentence it tests")]
+#![allow(clippy::unwrap_used, reason = "these are the bodies of tests")]
+
+mod changes;
+mod looks;
+mod uploads;
+
+pub use self::changes::*;
+pub use self::looks::*;
+pub use self::uploads::*;
+use super::faults::{Control, Fault, Faulty};
+use super::image::Image;
+use crate::RegistryError;
+use crate::storage::Storage;
+
+/// What becomes of one call, and of whoever waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mishap {
+    /// It goes wrong.
+    Fault(Fault),
+    /// It is slow, and waited for.
+    Slow,
+    /// It is slow before it is done, and the caller goes away.
+    LeftBefore,
+    /// It is done, and the caller is gone when the answer comes.
+    LeftAfter,
+}
+
+const MISHAPS: [Mishap; 7] = [
+    Mishap::Fault(Fault::Fail),
+    Mishap::Fault(Fault::Full),
+    Mishap::Fault(Fault::FailAfter),
+    Mishap::Fault(Fault::Truncate),
+    Mishap::Slow,
+    Mishap::LeftBefore,
+    Mishap::LeftAfter,
+];
+
+impl Mishap {
+    fn fault(self) -> Fault {
+        match self {
+            Self::Fault(fault) => fault,
+            Self::Slow | Self::LeftBefore => Fault::Stall,
+            Self::LeftAfter => Fault::StallAfter,
+        }
+    }
+
+    /// What the caller is told while call number `n` meets with this; `None` when it has gone.
+    async fn befall<T>(
+        self,
+        control: &Control,
+        n: usize,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        control.on_call(n, self.fault());
+        let stalled = async {
+            control.stalled().await;
+            if self == Self::Slow {
+                control.release();
+                std::future::pending::<()>().await;
+            }
+        };
+        match self {
+            Self::Fault(_) => Some(work.await),
+            Self::Slow | Self::LeftBefore | Self::LeftAfter => tokio::select! {
+                told = work => Some(told),
+                () = stalled => None,
+            },
+        }
+    }
+}
+
+/// An empty store, the same one behind the decorator, and what keeps it alive.
+struct Trial<K> {
+    inner: Storage,
+    storage: Storage,
+    control: Control,
+    _keep: K,
+}
+
+impl<K> Trial<K> {
+    async fn open(open: &impl AsyncFn() -> (Storage, K)) -> Self {
+        let (inner, keep) = open().await;
+        let (storage, control) = Faulty::wrap(inner.clone());
+        Self {
+            inner,
+            storage,
+            control,
+            _keep: keep,
+        }
+    }
+}
+
+fn old() -> Image {
+    Image::new(1)
+}
+
+fn new() -> Image {
+    Image::new(2)
+}
+
+/// Whether this may be answered to a fault of the store.
+fn is_fault(error: &RegistryError) -> bool {
+    matches!(error, RegistryError::Storage(_))
+}
