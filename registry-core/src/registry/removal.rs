@@ -7,19 +7,20 @@ use super::find::side_by_side;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::events::EventAction;
-use crate::layout::{Dir, Key};
+use crate::layout::{Dir, Key, parse_link};
 use crate::name::Tag;
 use crate::reference::Reference;
-use crate::storage::{ListQuery, RecordEntry, StorageError};
+use crate::storage::{ListQuery, Outcome, Record, RecordEntry, StorageError};
 
 /// Tags read side by side when a manifest is deleted.
 const SIDE_BY_SIDE: usize = 32;
 
-/// Tags looked at before the next are listed.
+/// Tags looked at, or records of a tag removed, before the next are listed.
 const BATCH: usize = 1024;
 
 impl Repository {
-    /// Deletes a tag, or a manifest with every tag that points to it.
+    /// Deletes a tag, or a manifest with every tag that points to it. A tag is gone at once, and
+    /// with its history; a delete that failed in between is finished by the next one.
     ///
     /// # Errors
     /// [`RegistryError::ManifestUnknown`], or [`RegistryError::Unsupported`] where deletion is
@@ -29,11 +30,15 @@ impl Repository {
         let _alone = self.inner.repositories.exclusive(&self.name).await;
         match reference {
             Reference::Tag(tag) => {
-                let path = Key::TagCurrent(self.name.clone(), tag.clone()).path();
-                if self.inner.records.get(&path).await?.is_none() {
+                let tagged = self.current(tag).await?.is_some();
+                if tagged {
+                    let path = Key::TagCurrent(self.name.clone(), tag.clone()).path();
+                    let _ = self.inner.records.delete(&path, None).await?;
+                }
+                if !self.delete_history(tag, tagged).await? {
                     return Err(self.unknown(reference));
                 }
-                self.delete_tag(tag).await
+                Ok(())
             }
             Reference::Digest(digest) => self.delete_revision(digest).await,
         }
@@ -83,7 +88,8 @@ impl Repository {
         Ok(())
     }
 
-    /// Every tag that points to this digest, each deleted only while it does.
+    /// Every tag that points to this digest, each deleted only while it does; and what is left of
+    /// tags whose delete failed midway.
     async fn delete_tags_of(&self, digest: &Digest) -> Result<(), RegistryError> {
         let query = ListQuery::children(Dir::Tags(self.name.clone()).path());
         let mut batches = self.inner.records.list(query).try_ready_chunks(BATCH);
@@ -92,39 +98,65 @@ impl Repository {
                 .iter()
                 .filter_map(|entry| entry.name().parse().ok())
                 .collect();
-            let looks = tags.iter().map(|tag| self.points_to(tag, digest).boxed());
-            let pointing = side_by_side(SIDE_BY_SIDE, looks).await?;
-            for (tag, points) in tags.iter().zip(pointing) {
-                if points {
-                    self.delete_tag(tag).await?;
+            let looks = tags.iter().map(|tag| self.current(tag).boxed());
+            let found = side_by_side(SIDE_BY_SIDE, looks).await?;
+            for (tag, current) in tags.iter().zip(found) {
+                self.delete_tag_of(tag, current, digest).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A link that holds no digest stays: it may be what a crash has left of one to another
+    /// manifest.
+    async fn delete_tag_of(
+        &self,
+        tag: &Tag,
+        current: Option<Record>,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        if let Some(current) = &current {
+            let path = Key::TagCurrent(self.name.clone(), tag.clone()).path();
+            let (records, version) = (&self.inner.records, Some(&current.version));
+            if parse_link(&current.value) != Some(*digest)
+                || records.delete(&path, version).await? == Outcome::Conflict
+            {
+                return Ok(());
+            }
+        }
+        self.delete_history(tag, current.is_some()).await?;
+        Ok(())
+    }
+
+    async fn current(&self, tag: &Tag) -> Result<Option<Record>, StorageError> {
+        let path = Key::TagCurrent(self.name.clone(), tag.clone()).path();
+        self.inner.records.get(&path).await
+    }
+
+    /// What a tag ever pointed to, once the tag itself is gone, by this delete or by one that
+    /// came no further. Says whether there was any of it.
+    async fn delete_history(&self, tag: &Tag, tagged: bool) -> Result<bool, StorageError> {
+        let dir = Dir::Tag(self.name.clone(), tag.clone()).path();
+        let (mut found, mut after) = (tagged, None);
+        loop {
+            let query = ListQuery::recursive(dir.clone()).after(after).limit(BATCH);
+            let entries = self.inner.records.list(query);
+            let entries: Vec<RecordEntry> = entries.try_collect().await?;
+            for entry in &entries {
+                let key = Key::parse(&format!("{dir}/{}", entry.name()));
+                if let Some(key @ Key::TagIndex(..)) = key {
+                    let _ = self.inner.records.delete(&key.path(), None).await?;
+                    found = true;
                 }
             }
-        }
-        Ok(())
-    }
-
-    async fn points_to(&self, tag: &Tag, digest: &Digest) -> Result<bool, StorageError> {
-        let key = Key::TagCurrent(self.name.clone(), tag.clone());
-        Ok(self
-            .inner
-            .link(&key)
-            .await?
-            .is_some_and(|(to, _)| to == *digest))
-    }
-
-    /// The tag first, so that it is gone at once; then what it ever pointed to.
-    async fn delete_tag(&self, tag: &Tag) -> Result<(), RegistryError> {
-        let current = Key::TagCurrent(self.name.clone(), tag.clone()).path();
-        let _ = self.inner.records.delete(&current, None).await?;
-        let dir = Dir::Tag(self.name.clone(), tag.clone()).path();
-        let entries = self.inner.records.list(ListQuery::recursive(dir.clone()));
-        let names: Vec<RecordEntry> = entries.try_collect().await?;
-        for entry in names {
-            if let Some(key) = Key::parse(&format!("{dir}/{}", entry.name())) {
-                let _ = self.inner.records.delete(&key.path(), None).await?;
+            if entries.len() < BATCH {
+                break;
             }
+            after = entries.last().map(RecordEntry::sort_key);
         }
-        self.emit(self.event(EventAction::Delete).tag(tag));
-        Ok(())
+        if found {
+            self.emit(self.event(EventAction::Delete).tag(tag));
+        }
+        Ok(found)
     }
 }

@@ -115,6 +115,7 @@ macro_rules! storage_faults {
             a_repeated_push_harms_nothing,
             a_deleted_tag_is_gone_when_it_is_said,
             a_deleted_manifest_is_gone_when_it_is_said,
+            a_half_deleted_tag_goes_with_its_manifest,
             an_upload_in_pieces_is_never_lost_nor_unknown,
             a_look_that_fails_is_no_absence,
         }

@@ -1,9 +1,13 @@
 //! Pushes and deletes.
 
+use futures_util::TryStreamExt;
+
 use super::{MISHAPS, Mishap, Trial, is_fault, new, old};
-use crate::registry::Repository;
-use crate::storage::Storage;
-use crate::testing::image::{by_tag, repository, tagged};
+use crate::layout::Dir;
+use crate::registry::{PageRequest, Repository};
+use crate::storage::{ListQuery, RecordEntry, Storage};
+use crate::testing::faults::Fault;
+use crate::testing::image::{by_tag, repository, tag, tagged};
 use crate::{Digest, Reference, RegistryError};
 
 /// Something that changes the repository.
@@ -33,11 +37,16 @@ impl Work {
         }
     }
 
+    /// A tag that is to be deleted has a history.
     async fn prepare(self, repository: &Repository) {
         match self {
             Self::Push => {}
             Self::Again => new().push(repository).await.unwrap(),
-            Self::Move | Self::Untag | Self::Delete => old().push(repository).await.unwrap(),
+            Self::Move => old().push(repository).await.unwrap(),
+            Self::Untag | Self::Delete => {
+                new().push(repository).await.unwrap();
+                old().push(repository).await.unwrap();
+            }
         }
     }
 
@@ -69,6 +78,12 @@ impl Work {
         let clean = repository(inner).await;
         let tag = tagged(&clean, context).await;
         assert!(allowed.contains(&tag), "{context}: the tag is at {tag:?}");
+        let listed = match clean.tags(&PageRequest::default()).await {
+            Ok(page) => page.items.len(),
+            Err(RegistryError::NameUnknown(_)) => 0,
+            Err(error) => panic!("{context}: {error}"),
+        };
+        assert_eq!(listed, usize::from(tag.is_some()), "{context}: tags listed");
         for image in [old(), new()] {
             if tag == Some(image.digest()) {
                 image.assert_whole(&clean, context).await;
@@ -76,14 +91,27 @@ impl Work {
         }
     }
 
+    /// The records of the tag.
+    async fn left_of_tag(inner: &Storage) -> Vec<RecordEntry> {
+        let dir = Dir::Tag("library/image".parse().unwrap(), tag()).path();
+        let left = inner.records.list(ListQuery::recursive(dir));
+        left.try_collect().await.unwrap()
+    }
+
     async fn assert_done(self, inner: &Storage, context: &str) {
         self.assert_tag(&[self.tag().1], inner, context).await;
         let clean = repository(inner).await;
         let digest = Reference::Digest(old().digest());
+        let left = Self::left_of_tag(inner).await;
         match self {
             Self::Push | Self::Again => {}
-            Self::Move | Self::Untag => old().assert_whole(&clean, context).await,
+            Self::Move => old().assert_whole(&clean, context).await,
+            Self::Untag => {
+                old().assert_whole(&clean, context).await;
+                assert_eq!(left, [], "{context}");
+            }
             Self::Delete => {
+                assert_eq!(left, [], "{context}");
                 let gone = clean.manifest(&digest).await;
                 let gone = matches!(gone, Err(RegistryError::ManifestUnknown(_)));
                 assert!(gone, "{context}: the manifest is there");
@@ -146,4 +174,26 @@ pub async fn a_deleted_tag_is_gone_when_it_is_said<K>(open: impl AsyncFn() -> (S
 
 pub async fn a_deleted_manifest_is_gone_when_it_is_said<K>(open: impl AsyncFn() -> (Storage, K)) {
     every_call_fails_in_turn(Work::Delete, open).await;
+}
+
+pub async fn a_half_deleted_tag_goes_with_its_manifest<K>(open: impl AsyncFn() -> (Storage, K)) {
+    let mut halves = 0;
+    for n in 0.. {
+        let context = format!("untagging failed at {n}");
+        let trial = Trial::open(&open).await;
+        let clean = repository(&trial.inner).await;
+        Work::Untag.prepare(&clean).await;
+        let faulty = repository(&trial.storage).await;
+        trial.control.on_call(n, Fault::Fail);
+        let failing = Work::Untag.run(&faulty).await.is_err();
+        let left = Work::left_of_tag(&trial.inner).await.len();
+        halves += usize::from(left > 0 && tagged(&clean, &context).await.is_none());
+        Work::Delete.run(&clean).await.unwrap();
+        // Where it was not untagged at all, it points to this manifest.
+        Work::Delete.assert_done(&trial.inner, &context).await;
+        if !failing {
+            break;
+        }
+    }
+    assert!(halves > 1, "{halves} half deleted");
 }
