@@ -22,7 +22,7 @@ use crate::error::{broken, fault};
 use crate::listing::{self, PAGE, Page};
 use crate::lists::List;
 use crate::store::Store;
-use crate::{records, staged, sweep, trash, upload};
+use crate::{records, sweep, trash, upload};
 
 /// A blob, or a range of it, up to this size is read in the same trip that opens it.
 const AT_ONCE: u64 = 64 << 10;
@@ -77,7 +77,7 @@ impl BlobStore for FsDriver {
         let (id, len) = (*id, at.len);
         let work = move |store: &Arc<Store>| {
             match open(&store.at(Key::UploadData(id).path().as_str())) {
-                Ok((_, metadata)) if metadata.len() < len => Err(staged::shorter()),
+                Ok((_, metadata)) if metadata.len() < len => Err(StorageError::NotFound),
                 Ok((file, _)) => Reader::begin(store, Some(file), len, whole(len)),
                 // A file is made with the first bytes.
                 Err(StorageError::NotFound) if len == 0 => Reader::begin(store, None, 0, whole(0)),

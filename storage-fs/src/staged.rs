@@ -17,7 +17,7 @@ use registry_core::StorageError;
 use rustix::fs::FallocateFlags;
 
 use crate::clock::modified_now;
-use crate::error::{broken, fault};
+use crate::error::fault;
 use crate::lists::is_absence;
 use crate::store::Store;
 
@@ -75,8 +75,9 @@ impl Staged {
             return Err(StorageError::NotFound);
         }
         let metadata = file.metadata().map_err(&fault)?;
+        // A crash of the machine may have taken some of it.
         if !metadata.is_file() || metadata.len() < len {
-            return Err(shorter());
+            return Err(StorageError::NotFound);
         }
         if metadata.len() > len {
             file.set_len(len).map_err(&fault)?;
@@ -152,14 +153,6 @@ impl Drop for Staged {
     fn drop(&mut self) {
         let _ = self.trim();
     }
-}
-
-/// An upload holds less than its checkpoint says.
-pub(crate) fn shorter() -> StorageError {
-    broken(
-        "opening an upload",
-        "its staged bytes end before its checkpoint",
-    )
 }
 
 /// Takes the lock of a staged file. Within a process there is one writer, but a write of a

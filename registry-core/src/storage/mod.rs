@@ -72,7 +72,8 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     fn list(&self, after: Option<Digest>) -> BoxStream<'_, Result<BlobEntry, StorageError>>;
 
     /// Begins an upload, or takes it up at a checkpoint and forgets anything stored beyond it.
-    /// Core lets in one writer per upload and process.
+    /// [`StorageError::NotFound`] when the bytes of the checkpoint, or some of them, are gone; a
+    /// driver that cannot see that here says so when it reads, writes or commits. Core lets in one writer per upload and process.
     async fn open_upload(
         &self,
         id: &UploadId,

@@ -141,6 +141,7 @@ async fn open() -> (Storage, ()) {
 }
 
 registry_core::storage_conformance!(open);
+registry_core::storage_faults!(open);
 
 async fn staged(storage: &Storage) -> Vec<RecordEntry> {
     let query = ListQuery::recursive(Dir::Uploads.path());
@@ -221,4 +222,20 @@ async fn a_retired_blob_comes_back_from_its_newest_copy() {
     assert_eq!(read(&storage, &digest, None).await.unwrap(), bytes);
     let left: Vec<_> = storage.blobs.list_retired().try_collect().await.unwrap();
     assert_eq!(left, [old]);
+}
+
+#[tokio::test]
+async fn an_upload_of_which_a_piece_is_gone_is_not_found() {
+    let (_, storage) = simple();
+    let id = upload_id();
+    let at = append(&storage, &id, None, &content(1, 10)).await;
+    let at = append(&storage, &id, Some(at), &content(2, 10)).await;
+    let pieces = staged(&storage).await;
+    assert_eq!(pieces.len(), 2);
+    let path = format!("{}/{}", Dir::Uploads.path(), pieces[0].name());
+    let path = Key::parse(&path).unwrap().path();
+    let _ = storage.records.delete(&path, None).await.unwrap();
+    let hint = UploadHint::default();
+    let opened = storage.blobs.open_upload(&id, Some(at), hint).await;
+    assert!(matches!(opened.err(), Some(StorageError::NotFound)));
 }

@@ -102,7 +102,7 @@ async fn an_upload_begins_without_a_file() {
 }
 
 #[tokio::test]
-async fn a_staged_file_shorter_than_its_checkpoint_is_a_fault() {
+async fn a_staged_file_shorter_than_its_checkpoint_is_not_found() {
     let store = open();
     let id = upload_id();
     let at = append(&store.storage, &id, None, &content(1, 100)).await;
@@ -110,9 +110,9 @@ async fn a_staged_file_shorter_than_its_checkpoint_is_a_fault() {
     let blobs = &store.storage.blobs;
     let hint = UploadHint::default();
     let opened = blobs.open_upload(&id, Some(at.clone()), hint).await;
-    assert!(matches!(opened.err(), Some(StorageError::Backend { .. })));
+    assert!(matches!(opened.err(), Some(StorageError::NotFound)));
     let read = blobs.read_upload(&id, &mut at.clone()).await;
-    assert!(matches!(read.err(), Some(StorageError::Backend { .. })));
+    assert!(matches!(read.err(), Some(StorageError::NotFound)));
 }
 
 #[tokio::test]

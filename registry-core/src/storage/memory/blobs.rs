@@ -103,7 +103,7 @@ impl BlobStore for MemoryDriver {
             blobs.uploads.insert(*id, Staged { bytes, begun });
         } else {
             let staged = blobs.uploads.get_mut(id).ok_or(StorageError::NotFound)?;
-            let len = within(len, &staged.bytes, "reopening an upload")?;
+            let len = within(len, &staged.bytes)?;
             staged.bytes.truncate(len);
         }
         Ok(Box::new(Writer {
@@ -122,7 +122,7 @@ impl BlobStore for MemoryDriver {
     ) -> Result<Box<dyn BlobReader>, StorageError> {
         let blobs = lock(&self.blobs)?;
         let staged = blobs.uploads.get(id).ok_or(StorageError::NotFound)?;
-        let len = within(at.len, &staged.bytes, "reading an upload")?;
+        let len = within(at.len, &staged.bytes)?;
         let held = Bytes::copy_from_slice(&staged.bytes[..len]);
         Ok(Box::new(BytesReader::new(&held, None)?))
     }
@@ -236,11 +236,11 @@ fn retired(digest: Digest, id: RetiredId, blob: &Blob) -> Retired {
 }
 
 /// `len` as an index, if that much is staged.
-fn within(len: u64, staged: &[u8], doing: &'static str) -> Result<usize, StorageError> {
+fn within(len: u64, staged: &[u8]) -> Result<usize, StorageError> {
     usize::try_from(len)
         .ok()
         .filter(|len| *len <= staged.len())
-        .ok_or_else(|| StorageError::backend(DRIVER, doing, "less is staged than the checkpoint"))
+        .ok_or(StorageError::NotFound)
 }
 
 /// Appends to the staged bytes at once; a checkpoint has only to say how many there are.
@@ -315,7 +315,7 @@ impl UploadWriter for Writer {
     async fn abort(self: Box<Self>) -> Result<(), StorageError> {
         let mut blobs = lock(&self.blobs)?;
         let staged = self.staged(&mut blobs)?;
-        let len = within(self.opened, &staged.bytes, "giving up an append")?;
+        let len = within(self.opened, &staged.bytes)?;
         staged.bytes.truncate(len);
         if len == 0 {
             blobs.uploads.remove(&self.id);
