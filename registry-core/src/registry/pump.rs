@@ -23,18 +23,24 @@ pub(super) struct Pumped {
     pub(super) cut: Result<(), RegistryError>,
 }
 
-/// Moves all of `body`. An error of the body is told in `cut`, and what arrived is written; an
-/// error of the store ends everything.
+/// Moves all of `body`; without a writer it is hashed and no more. An error of the body is told in
+/// `cut`, and what arrived is written; an error of the store ends everything.
 pub(super) async fn pump(
     body: &mut Body<'_>,
-    writer: &mut dyn UploadWriter,
+    mut writer: Option<&mut dyn UploadWriter>,
     mut hasher: Hasher,
 ) -> Result<Pumped, StorageError> {
     let mut received = 0;
     let (mut batch, mut end) = gather(body).await;
     while !batch.is_empty() {
         received += length(&batch) as u64;
-        let write = writer.write(batch.clone());
+        let pieces = batch.clone();
+        let write = async {
+            match &mut writer {
+                Some(writer) => writer.write(pieces).await,
+                None => Ok(()),
+            }
+        };
         let stored = future::try_join(write, hash(hasher, batch));
         if end.is_some() {
             hasher = stored.await?.1;

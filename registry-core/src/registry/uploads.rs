@@ -115,38 +115,65 @@ impl Repository {
         let Some((target, _)) = self.inner.link(&Key::Layer(from.clone(), *digest)).await? else {
             return Ok(false);
         };
-        let size = match self.inner.find(&target).await {
-            Ok(stat) => stat.size,
-            Err(StorageError::NotFound) => return Ok(false),
-            Err(error) => return Err(error.into()),
+        let Some(size) = self.link_present(digest, &target).await? else {
+            return Ok(false);
         };
-        let beside = self.inner.digests.shared(&target).await;
-        self.put_layer_link(digest, &target).await?;
-        drop(beside);
-        // The data may have been retired between the look and the link.
-        match self.inner.find(&target).await {
-            Ok(_) => {}
-            Err(StorageError::NotFound) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
         self.inner.sightings.add(*digest, &self.name);
         let mounted = EventAction::Mount { from: from.clone() };
         self.emit(self.event(mounted).target(*digest, Some(size), None));
         Ok(true)
     }
 
+    /// Makes a blob visible here that is in the store, and says how large it is. The caller has
+    /// seen that whoever asks may have its bytes, or has them.
+    async fn link_present(
+        &self,
+        digest: &Digest,
+        target: &Digest,
+    ) -> Result<Option<u64>, StorageError> {
+        let size = match self.inner.find(target).await {
+            Ok(stat) => stat.size,
+            Err(StorageError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let beside = self.inner.digests.shared(target).await;
+        self.put_layer_link(digest, target).await?;
+        drop(beside);
+        // The data may have been retired between the look and the link.
+        match self.inner.find(target).await {
+            Ok(_) => Ok(Some(size)),
+            Err(StorageError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Appends what arrives. When the client goes away in the middle, what came is kept, and the
     /// error says that it went.
     ///
     /// # Errors
-    /// [`RegistryError::RangeInvalid`] when the bytes begin elsewhere or someone else is writing.
+    /// [`RegistryError::RangeInvalid`] when the bytes begin elsewhere or someone else is writing,
+    /// [`RegistryError::UploadUnknown`] also when what was received is gone.
     pub async fn append_upload(
+        &self,
+        url: &UploadUrl,
+        append: Append,
+        body: Body<'_>,
+    ) -> Result<Progress, RegistryError> {
+        self.must_write()?;
+        match self.append(url, append, body).await {
+            Err(RegistryError::Storage(StorageError::NotFound)) => {
+                Err(RegistryError::UploadUnknown)
+            }
+            appended => appended,
+        }
+    }
+
+    async fn append(
         &self,
         url: &UploadUrl,
         append: Append,
         mut body: Body<'_>,
     ) -> Result<Progress, RegistryError> {
-        self.must_write()?;
         let (_only, mut upload) = self.enter(url).await?;
         upload.expect(append)?;
         let hint = UploadHint {
@@ -157,7 +184,7 @@ impl Repository {
         let hasher = self.hasher(&upload, from.clone()).await?;
         let mut writer = self.inner.blobs.open_upload(&url.id, from, hint).await?;
         // A write that fails ends here: the record still tells the older truth.
-        let pumped = pump::pump(&mut body, &mut *writer, hasher).await?;
+        let pumped = pump::pump(&mut body, Some(&mut *writer), hasher).await?;
         if pumped.cut.is_ok() && append.len.is_some_and(|len| len != pumped.received) {
             writer.abort().await?;
             return Err(RegistryError::SizeInvalid(format!(
@@ -170,6 +197,7 @@ impl Repository {
             return pumped.cut.map(|()| upload.progress());
         }
         upload.hasher = Some(pumped.hasher);
+        upload.complete = false;
         upload.len += pumped.received;
         upload.checkpoint = Some(writer.checkpoint().await?);
         self.save(&mut upload).await?;

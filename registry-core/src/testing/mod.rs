@@ -117,6 +117,9 @@ macro_rules! storage_faults {
             a_deleted_manifest_is_gone_when_it_is_said,
             a_half_deleted_tag_goes_with_its_manifest,
             an_upload_in_pieces_is_never_lost_nor_unknown,
+            a_finish_that_fails_can_be_retried,
+            a_blob_whose_link_failed_is_linked_by_a_retry,
+            a_digest_alone_makes_no_blob_visible,
             a_look_that_fails_is_no_absence,
         }
     };

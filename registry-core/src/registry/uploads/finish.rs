@@ -7,7 +7,7 @@ use crate::events::EventAction;
 use crate::hasher::Hasher;
 use crate::layout::Key;
 use crate::registry::find::link_content;
-use crate::registry::pump::{self, Pumped};
+use crate::registry::pump;
 use crate::storage::{
     Checkpoint, CommitFailed, Durability, PutMode, StorageError, UploadHint, UploadId,
     UploadWriter, Verified,
@@ -15,10 +15,12 @@ use crate::storage::{
 
 impl Repository {
     /// Appends what arrives, and makes a blob of everything if it has this digest. An upload that
-    /// is gone while its blob is here has been finished before: a retry after a lost answer.
+    /// is gone while its blob is here has been finished before: a retry after a lost answer. A
+    /// retry after a fault goes on from wherever that has left the upload.
     ///
     /// # Errors
-    /// [`RegistryError::DigestInvalid`] cancels the upload.
+    /// [`RegistryError::DigestInvalid`] cancels the upload; [`RegistryError::UploadUnknown`] also
+    /// when what was received is gone.
     pub async fn finish_upload(
         &self,
         url: &UploadUrl,
@@ -37,7 +39,9 @@ impl Repository {
             }
             entered => entered?,
         };
-        upload.expect(append)?;
+        if !upload.is_all_of(digest) {
+            upload.expect(append)?;
+        }
         self.finish(upload, append, body, digest).await
     }
 
@@ -63,38 +67,24 @@ impl Repository {
         &self,
         mut upload: Upload,
         append: Append,
-        mut body: Body<'_>,
+        body: Body<'_>,
         digest: &Digest,
     ) -> Result<(), RegistryError> {
-        let from = upload.checkpoint.take();
-        if upload.len == 0 {
-            // Nothing hashed yet: hash with what is asked for.
-            upload.algorithm = digest.algorithm();
-        }
-        let hasher = self.hasher(&upload, from.clone()).await?;
-        let size = append.declared.map(|declared| declared + upload.len);
-        let hint = UploadHint {
-            digest: (upload.len == 0).then_some(*digest),
-            size,
+        let hashed = match self.receive(&mut upload, append, body, digest).await {
+            Ok((Some(writer), hasher)) => {
+                let algorithm = digest.algorithm();
+                self.hashed_as(&upload, writer, hasher, algorithm).await
+            }
+            Ok((None, hasher)) => return self.finish_published(&upload, hasher, digest).await,
+            Err(error) => Err(error),
         };
-        let mut writer = self.inner.blobs.open_upload(&upload.id, from, hint).await?;
-        let Pumped {
-            hasher,
-            received,
-            cut,
-        } = pump::pump(&mut body, &mut *writer, hasher).await?;
-        if let Err(error) = cut {
-            self.give_up(&upload, writer).await?;
-            return Err(error);
-        }
-        if append.len.is_some_and(|len| len != received) {
-            self.give_up(&upload, writer).await?;
-            return Err(RegistryError::SizeInvalid(format!("received {received}")));
-        }
-        upload.len += received;
-        let (writer, hasher) = self
-            .hashed_as(&upload, writer, hasher, digest.algorithm())
-            .await?;
+        let (writer, hasher) = match hashed {
+            Err(RegistryError::Storage(StorageError::NotFound)) => {
+                self.end(&upload).await?;
+                return Err(RegistryError::UploadUnknown);
+            }
+            hashed => hashed?,
+        };
         let actual = hasher.clone().finish();
         if actual != *digest {
             writer.abort().await?;
@@ -102,11 +92,103 @@ impl Repository {
             self.end(&upload).await?;
             return Err(RegistryError::DigestInvalid(format!("content is {actual}")));
         }
-        if let Err(failed) = self.commit(writer, Verified::new(actual, upload.len)).await {
-            upload.hasher = Some(hasher);
-            return Err(self.keep_after(upload, failed).await.into());
+        match self.commit(writer, Verified::new(actual, upload.len)).await {
+            Ok(()) => self.finished(&upload, digest).await,
+            Err(failed) if matches!(failed.source, StorageError::NotFound) => {
+                self.finish_published(&upload, hasher, digest).await
+            }
+            Err(failed) => {
+                upload.algorithm = hasher.algorithm();
+                upload.hasher = Some(hasher);
+                Err(self.keep_after(upload, failed).await.into())
+            }
         }
-        self.end(&upload).await?;
+    }
+
+    /// The last bytes of an upload: who holds all of them, and their hash. There is no writer if
+    /// the earlier bytes are gone; then the last ones are only hashed.
+    async fn receive(
+        &self,
+        upload: &mut Upload,
+        append: Append,
+        mut body: Body<'_>,
+        digest: &Digest,
+    ) -> Result<(Option<Box<dyn UploadWriter>>, Hasher), RegistryError> {
+        let repeated = upload.is_all_of(digest);
+        let (mut writer, before) = self.reopen(upload, append, digest).await?;
+        let target = writer.as_deref_mut().filter(|_| !repeated);
+        let target = target.map(|writer| writer as &mut dyn UploadWriter);
+        let pumped = pump::pump(&mut body, target, before.clone()).await?;
+        let received = pumped.received;
+        let torn = append.len.is_some_and(|len| len != received) && !repeated;
+        let refused = match pumped.cut {
+            Err(error) => Some(error),
+            Ok(()) if torn => Some(RegistryError::SizeInvalid(format!("received {received}"))),
+            Ok(()) => None,
+        };
+        if let Some(error) = refused {
+            if let Some(writer) = writer {
+                self.give_up(upload, writer).await?;
+            }
+            return Err(error);
+        }
+        if repeated {
+            return Ok((writer, before));
+        }
+        upload.len += received;
+        Ok((writer, pumped.hasher))
+    }
+
+    /// A writer, if there is what it is to go on from, and the hash of that.
+    async fn reopen(
+        &self,
+        upload: &mut Upload,
+        append: Append,
+        digest: &Digest,
+    ) -> Result<(Option<Box<dyn UploadWriter>>, Hasher), RegistryError> {
+        let from = upload.checkpoint.take();
+        if upload.len == 0 {
+            // Nothing hashed yet: hash with what is asked for.
+            upload.algorithm = digest.algorithm();
+        }
+        let hasher = self.hasher(upload, from.clone()).await?;
+        let hint = UploadHint {
+            digest: (upload.len == 0).then_some(*digest),
+            size: append.declared.map(|declared| declared + upload.len),
+        };
+        let resumed = from.is_some();
+        match self.inner.blobs.open_upload(&upload.id, from, hint).await {
+            Ok(writer) => Ok((Some(writer), hasher)),
+            Err(StorageError::NotFound) if resumed => Ok((None, hasher)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The end of an upload whose bytes are gone: published by a request that came no further, or
+    /// lost. That whoever asks had them is proven by the hash, made of all that came; without
+    /// that proof, naming a digest would give access to any blob of the store.
+    async fn finish_published(
+        &self,
+        upload: &Upload,
+        hasher: Hasher,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        if hasher.algorithm() == digest.algorithm() {
+            let actual = hasher.finish();
+            if actual != *digest {
+                self.end(upload).await?;
+                return Err(RegistryError::DigestInvalid(format!("content is {actual}")));
+            }
+            if self.link_present(digest, digest).await?.is_some() {
+                return self.finished(upload, digest).await;
+            }
+        }
+        self.end(upload).await?;
+        Err(RegistryError::UploadUnknown)
+    }
+
+    async fn finished(&self, upload: &Upload, digest: &Digest) -> Result<(), RegistryError> {
+        self.end(upload).await?;
         self.inner.sightings.add(*digest, &self.name);
         self.emit(
             self.event(EventAction::Push)
@@ -196,6 +278,7 @@ impl Repository {
     async fn keep_after(&self, mut upload: Upload, failed: CommitFailed) -> StorageError {
         if let Some(checkpoint) = failed.checkpoint {
             upload.checkpoint = Some(checkpoint);
+            upload.complete = true;
             if let Err(error) = self.save(&mut upload).await {
                 tracing::warn!(%error, upload = %upload.id, "upload lost after a failed commit");
             }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Append, Signed};
-use crate::digest::Algorithm;
+use crate::digest::{Algorithm, Digest};
 use crate::error::{Progress, RegistryError};
 use crate::hasher::Hasher;
 use crate::name::RepositoryName;
@@ -25,6 +25,8 @@ pub(super) struct Upload {
     /// Absent when nothing was received, or when its saved form is not ours.
     pub(super) hasher: Option<Hasher>,
     pub(super) checkpoint: Option<Checkpoint>,
+    /// Its last bytes came with a request that was to finish it, and could not.
+    pub(super) complete: bool,
     /// Of the record; `None` when there is none yet.
     pub(super) version: Option<Version>,
 }
@@ -44,6 +46,8 @@ struct Open {
     token: String,
     algorithm: String,
     hash: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    complete: bool,
 }
 
 impl Upload {
@@ -55,6 +59,7 @@ impl Upload {
             len: 0,
             hasher: None,
             checkpoint: None,
+            complete: false,
             version: None,
         }
     }
@@ -64,6 +69,13 @@ impl Upload {
             id: self.id,
             len: self.len,
         }
+    }
+
+    /// Whether all of this content was received: then a request that is to finish it brings its
+    /// last bytes once more, or none.
+    pub(super) fn is_all_of(&self, digest: &Digest) -> bool {
+        let hasher = self.hasher.as_ref().filter(|_| self.complete);
+        hasher.is_some_and(|hasher| hasher.clone().finish() == *digest)
     }
 
     /// Whether a request's bytes belong where the upload stands.
@@ -87,6 +99,7 @@ impl Upload {
             token: STANDARD_NO_PAD.encode(&checkpoint.token),
             algorithm: self.algorithm.as_str().to_owned(),
             hash: STANDARD_NO_PAD.encode(hash),
+            complete: self.complete,
         };
         render(&Wire {
             form: FORM,
@@ -135,6 +148,7 @@ pub(super) fn parse(id: UploadId, repository: &RepositoryName, record: &Record) 
             len: open.len,
             token,
         }),
+        complete: open.complete,
         version: Some(record.version.clone()),
     })
 }
