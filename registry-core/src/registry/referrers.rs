@@ -1,12 +1,16 @@
 //! Who refers to a subject: records made on push, and a scan for what distribution has pushed.
 
+mod computed;
 mod scan;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::future::ready;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::scan::Scans;
+use self::scan::Source;
 use super::Repository;
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -47,23 +51,16 @@ impl Repository {
         n: Option<usize>,
         last: Option<Digest>,
     ) -> Result<ReferrersPage, RegistryError> {
-        self.settle_referrers().await?;
-        let after = last.map(|last| format!("{}-{}", last.algorithm(), last.hex()));
-        let dir = Dir::Referrers(self.name.clone(), *subject).path();
-        let mut listing = self
-            .inner
-            .records
-            .list(ListQuery::children(dir).after(after));
+        let mut digests = match self.settle_referrers().await? {
+            Source::Records => self.recorded_referrers(subject, last),
+            Source::Manifests(stamps) => self.computed_referrers(stamps, *subject, last),
+        };
         let mut page = ReferrersPage {
             referrers: Vec::new(),
             next: last,
         };
         let (mut bytes, limit) = (0, n.unwrap_or(usize::MAX));
-        while let Some(entry) = listing.next().await {
-            let entry = entry?;
-            let Some(digest) = parse_flat(entry.name()) else {
-                continue;
-            };
+        while let Some(digest) = digests.try_next().await? {
             let Some((referrer, size)) = self.referrer(subject, &digest).await? else {
                 continue;
             };
@@ -82,6 +79,19 @@ impl Repository {
         }
         page.next = None;
         Ok(page)
+    }
+
+    fn recorded_referrers(
+        &self,
+        subject: &Digest,
+        after: Option<Digest>,
+    ) -> BoxStream<'_, Result<Digest, StorageError>> {
+        let after = after.map(|after| format!("{}-{}", after.algorithm(), after.hex()));
+        let dir = Dir::Referrers(self.name.clone(), *subject).path();
+        let query = ListQuery::children(dir).after(after);
+        let entries = self.inner.records.list(query);
+        let digests = entries.try_filter_map(|entry| ready(Ok(parse_flat(entry.name()))));
+        digests.boxed()
     }
 
     /// One referrer, if its revision is still there, and how large its description is.

@@ -38,18 +38,61 @@ pub(crate) fn body(bytes: &Bytes) -> Body<'static> {
 }
 
 /// A registry with nothing in its memory. It makes no call of the store by being opened.
-pub(crate) async fn registry(storage: &Storage) -> Registry {
+async fn registry(storage: &Storage, read_only: bool) -> Registry {
     let mut options = Options::new(ambient());
     options.delete = true;
+    options.read_only = read_only;
     options.secret = Some(Secret::new("a secret of the tests".to_owned()));
     Registry::open(storage.clone(), options).await.unwrap()
 }
 
-pub(crate) async fn repository(storage: &Storage) -> Repository {
+async fn in_registry(storage: &Storage, read_only: bool) -> Repository {
     let rules = Arc::new(Rules::everything());
     let grant = rules.authorize(Identity::anonymous(), &[], &[]).unwrap();
     let name = "library/image".parse().unwrap();
-    registry(storage).await.repository(name, grant)
+    let registry = registry(storage, read_only).await;
+    registry.repository(name, grant)
+}
+
+pub(crate) async fn repository(storage: &Storage) -> Repository {
+    in_registry(storage, false).await
+}
+
+/// Of a registry in which nothing may be written.
+pub(crate) async fn read_only(storage: &Storage) -> Repository {
+    in_registry(storage, true).await
+}
+
+/// Pushes a manifest that refers to a subject, under a digest of this algorithm. What it needs
+/// must be there.
+pub(crate) async fn refer(
+    to: &Repository,
+    image: &Image,
+    subject: &Digest,
+    kind: &str,
+    algorithm: Algorithm,
+) -> Digest {
+    let config = sha256(&image.blobs[0]);
+    let of = |digest: &Digest| {
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":100}}"#)
+    };
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"{kind}","config":{},"layers":[],"subject":{}}}"#,
+        of(&config),
+        of(subject)
+    );
+    let bytes = Bytes::from(manifest);
+    let digest = digest_of(algorithm, &bytes);
+    let put = PutManifest {
+        reference: Reference::Digest(digest),
+        tags: Vec::new(),
+        digest: None,
+        content_type: None,
+        bytes,
+    };
+    assert_eq!(to.put_manifest(put).await.unwrap().digest, digest);
+    digest
 }
 
 impl Image {

@@ -121,6 +121,7 @@ macro_rules! storage_faults {
             a_blob_whose_link_failed_is_linked_by_a_retry,
             a_digest_alone_makes_no_blob_visible,
             a_look_that_fails_is_no_absence,
+            a_read_only_registry_finds_referrers_and_writes_nothing,
         }
     };
 }
@@ -138,6 +139,17 @@ macro_rules! storage_interleavings {
             the_bytes_of_the_manifest_come_back,
             purged_bytes_of_the_manifest_refuse_the_push_or_were_not_needed,
             a_revision_taken_for_untagged_is_put_back,
+        }
+    };
+}
+
+/// Stamps out what holds for stores whose [`stamp`](crate::storage::RecordStore::stamp) tells of
+/// changes. `$open` is what [`storage_conformance!`](crate::storage_conformance) takes.
+#[macro_export]
+macro_rules! storage_stamps {
+    ($open:ident) => {
+        $crate::__storage_sweeps! { failing($open):
+            found_referrers_are_kept_while_stamps_tell,
         }
     };
 }
@@ -282,6 +294,7 @@ mod tests {
             include_str!("clauses/uploads.rs"),
             include_str!("failing/changes.rs"),
             include_str!("failing/looks.rs"),
+            include_str!("failing/referrers.rs"),
             include_str!("failing/uploads.rs"),
             include_str!("interleaving.rs"),
         ];

@@ -20,4 +20,5 @@ async fn fresh() -> (Storage, TempDir) {
 }
 
 registry_core::storage_faults!(fresh);
+registry_core::storage_stamps!(fresh);
 registry_core::storage_interleavings!(fresh, SCHEDULES);

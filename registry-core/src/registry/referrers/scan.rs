@@ -3,28 +3,35 @@
 //! distribution may have served the same store while we did not. So the records of a repository
 //! are valid for one state of its revisions; another state reopens the scan, which reads every
 //! manifest and writes the records that lack. On a store that this process has for itself they
-//! then stay valid, since every push of ours writes its record.
+//! then stay valid, since every push of ours writes its record. Where nothing may be written, the
+//! answer is computed for as long as they are not valid.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::future::ready;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::super::Repository;
-use crate::digest::Algorithm;
+use super::computed::Parts;
+use crate::digest::{Algorithm, Digest};
 use crate::layout::{Dir, Key};
 use crate::manifest::Manifest;
 use crate::name::RepositoryName;
-use crate::storage::{Durability, ListQuery, PutMode, RecordEntry, StorageError};
+use crate::storage::{Durability, ListQuery, PutMode, StorageError};
 
 /// Repositories remembered as scanned; forgetting one costs a look at its marker.
 const REMEMBERED: usize = 100_000;
 
 /// What this process knows of the scans.
 #[derive(Debug, Default)]
-pub(in crate::registry) struct Scans(Arc<Mutex<HashMap<RepositoryName, State>>>);
+pub(in crate::registry) struct Scans {
+    states: Arc<Mutex<HashMap<RepositoryName, State>>>,
+    parts: Parts,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,7 +41,7 @@ struct State {
     writing: usize,
 }
 
-type Stamps = Vec<Option<String>>;
+pub(super) type Stamps = Vec<String>;
 
 /// The marker of a finished scan.
 #[derive(Serialize, Deserialize)]
@@ -71,22 +78,26 @@ impl Drop for Writing {
 
 impl Scans {
     pub(in crate::registry) fn writing(&self, name: &RepositoryName) -> Writing {
-        let mut scans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scans = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         scans.entry(name.clone()).or_default().writing += 1;
         Writing {
-            scans: Arc::clone(&self.0),
+            scans: Arc::clone(&self.states),
             name: name.clone(),
             finished: false,
         }
     }
 
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     fn valid(&self, name: &RepositoryName) -> Option<Stamps> {
-        let scans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let scans = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         scans.get(name).and_then(|state| state.valid.clone())
     }
 
     fn set_valid(&self, name: &RepositoryName, stamps: Stamps) {
-        let mut scans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scans = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         if scans.len() > REMEMBERED {
             scans.retain(|_, state| state.writing > 0);
         }
@@ -94,39 +105,57 @@ impl Scans {
     }
 }
 
+/// Where the referrers of a repository are to be found.
+pub(super) enum Source {
+    /// Every manifest with a subject has its record.
+    Records,
+    /// Not all of them have, and none may be written: the manifests tell, for as long as the
+    /// revisions are at these stamps.
+    Manifests(Option<Stamps>),
+}
+
 impl Repository {
-    /// Makes sure that every manifest with a subject has its record.
-    pub(super) async fn settle_referrers(&self) -> Result<(), StorageError> {
+    /// Makes sure that every manifest with a subject has its record, if it may.
+    pub(super) async fn settle_referrers(&self) -> Result<Source, StorageError> {
         let exclusive = self.inner.records.guarantees().exclusive;
         let known = self.inner.scans.valid(&self.name);
         if known.is_some() && exclusive {
-            return Ok(());
+            return Ok(Source::Records);
         }
-        let stamps = self.stamps().await?;
-        let settled = stamps.iter().all(Option::is_some);
-        if settled && (known.as_ref() == Some(&stamps) || self.marked(&stamps).await?) {
-            self.inner.scans.set_valid(&self.name, stamps);
-            return Ok(());
+        let stamps = self.settled_stamps().await?;
+        if let Some(stamps) = &stamps
+            && (known.as_ref() == Some(stamps) || self.marked(stamps).await?)
+        {
+            self.inner.scans.set_valid(&self.name, stamps.clone());
+            return Ok(Source::Records);
+        }
+        if self.inner.options.read_only {
+            return Ok(Source::Manifests(stamps));
         }
         self.scan().await?;
-        let after = self.stamps().await?;
-        if exclusive || settled && after == stamps {
-            self.inner.scans.set_valid(&self.name, after.clone());
+        let after = self.settled_stamps().await?;
+        let unchanged = after.filter(|after| stamps.as_ref() == Some(after));
+        if exclusive || unchanged.is_some() {
+            let valid = unchanged.clone().unwrap_or_default();
+            self.inner.scans.set_valid(&self.name, valid);
         }
-        if settled && after == stamps && !self.inner.options.read_only {
-            self.mark(after).await?;
+        if let Some(stamps) = unchanged {
+            self.mark(stamps).await?;
         }
-        Ok(())
+        Ok(Source::Records)
     }
 
-    async fn stamps(&self) -> Result<Stamps, StorageError> {
+    /// The stamps of the revisions, if they tell of every change after them.
+    pub(super) async fn settled_stamps(&self) -> Result<Option<Stamps>, StorageError> {
         let mut stamps = Vec::new();
         for algorithm in Algorithm::ALL {
             let dir = Dir::Revisions(self.name.clone(), algorithm).path();
-            let stamp = self.inner.records.stamp(&dir).await?;
-            stamps.push(stamp.map(|stamp| stamp.as_str().to_owned()));
+            let Some(stamp) = self.inner.records.stamp(&dir).await? else {
+                return Ok(None);
+            };
+            stamps.push(stamp.as_str().to_owned());
         }
-        Ok(stamps)
+        Ok(Some(stamps))
     }
 
     async fn marked(&self, stamps: &Stamps) -> Result<bool, StorageError> {
@@ -153,47 +182,59 @@ impl Repository {
     }
 
     async fn scan(&self) -> Result<(), StorageError> {
-        for algorithm in Algorithm::ALL {
-            let dir = Dir::Revisions(self.name.clone(), algorithm).path();
-            let mut entries = self.inner.records.list(ListQuery::recursive(dir.clone()));
-            while let Some(entry) = entries.try_next().await? {
-                let RecordEntry::Record { name, .. } = entry else {
-                    continue;
-                };
-                if let Some(Key::Revision(_, digest)) = Key::parse(&format!("{dir}/{name}")) {
-                    self.scan_one(digest).await?;
-                }
+        let mut revisions = self.revisions();
+        while let Some(digest) = revisions.try_next().await? {
+            let Some((manifest, subject)) = self.referring(digest).await? else {
+                continue;
+            };
+            let (repository, referrer) = (self.name.clone(), digest);
+            let path = Key::Referrer {
+                repository,
+                subject,
+                referrer,
+            }
+            .path();
+            if self.inner.records.get(&path).await?.is_none() {
+                self.put_referrer(&manifest, &subject).await?;
             }
         }
         Ok(())
     }
 
-    async fn scan_one(&self, digest: crate::digest::Digest) -> Result<(), StorageError> {
+    /// Every manifest of the repository.
+    pub(super) fn revisions(&self) -> BoxStream<'_, Result<Digest, StorageError>> {
+        let of_one = |algorithm| {
+            let dir = Dir::Revisions(self.name.clone(), algorithm).path();
+            let entries = self.inner.records.list(ListQuery::recursive(dir.clone()));
+            entries.try_filter_map(move |entry| {
+                let key = Key::parse(&format!("{dir}/{}", entry.name()));
+                ready(Ok(match key {
+                    Some(Key::Revision(_, digest)) => Some(digest),
+                    _ => None,
+                }))
+            })
+        };
+        stream::iter(Algorithm::ALL).flat_map(of_one).boxed()
+    }
+
+    /// The manifest and its subject, if it is there and has one.
+    pub(super) async fn referring(
+        &self,
+        digest: Digest,
+    ) -> Result<Option<(Manifest, Digest)>, StorageError> {
         let key = Key::Revision(self.name.clone(), digest);
         let Some((target, _)) = self.inner.link(&key).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let bytes = match self.inner.manifest_bytes(&target).await {
             Ok(bytes) => bytes,
-            Err(StorageError::NotFound) => return Ok(()),
+            Err(StorageError::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Ok(manifest) = Manifest::load(bytes, digest) else {
-            return Ok(());
-        };
-        let Some(subject) = manifest.subject().copied() else {
-            return Ok(());
-        };
-        let (repository, referrer) = (self.name.clone(), digest);
-        let path = Key::Referrer {
-            repository,
-            subject,
-            referrer,
-        }
-        .path();
-        if self.inner.records.get(&path).await?.is_none() {
-            self.put_referrer(&manifest, &subject).await?;
-        }
-        Ok(())
+        let manifest = Manifest::load(bytes, digest).ok();
+        Ok(manifest.and_then(|manifest| {
+            let subject = *manifest.subject()?;
+            Some((manifest, subject))
+        }))
     }
 }

@@ -6,10 +6,12 @@
 
 mod changes;
 mod looks;
+mod referrers;
 mod uploads;
 
 pub use self::changes::*;
 pub use self::looks::*;
+pub use self::referrers::*;
 pub use self::uploads::*;
 use super::faults::{Control, Fault, Faulty};
 use super::image::Image;
