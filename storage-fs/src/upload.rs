@@ -121,7 +121,7 @@ impl Writer {
     }
 
     /// Publishes what was written under this digest.
-    async fn publish(self, digest: Digest, len: u64) -> Result<(), CommitFailed> {
+    async fn publish(mut self, digest: Digest, len: u64) -> Result<(), CommitFailed> {
         if let Err(error) = self.sure() {
             return Err(CommitFailed::new(None, error));
         }
@@ -130,7 +130,8 @@ impl Writer {
             let error = broken(COMMIT, "fewer or more bytes were written than verified");
             return Err(CommitFailed::new(Some(here), error));
         }
-        let (id, path, staged) = (self.id, self.path.clone(), self.staged.clone());
+        // Its last use is there, too: closing a file that has lost its name frees all its blocks.
+        let (id, path, staged) = (self.id, self.path.clone(), self.staged.take());
         let work = move |store: &Arc<Store>| {
             let staged = match staged {
                 Some(staged) => staged,
