@@ -1,31 +1,52 @@
-//! Group commit: requests that want the same directory synced share the work.
+//! Requests that want the same of a directory share the work: group commit, and reading a list.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Runs one sync per directory at a time. Whoever comes while one is running waits for the next,
-/// because the running one may have begun before his change; all who wait are released by it.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    slots: Mutex<HashMap<PathBuf, Arc<Slot>>>,
+/// Does one piece of work per directory at a time. Whoever comes while one is running waits for
+/// the next, because the running one may have begun before his change; all who wait are released
+/// by it.
+#[derive(Debug)]
+pub(crate) struct Group<T> {
+    slots: Mutex<HashMap<PathBuf, Arc<Slot<T>>>>,
 }
 
-#[derive(Debug, Default)]
-struct Slot {
-    state: Mutex<State>,
+#[derive(Debug)]
+struct Slot<T> {
+    state: Mutex<State<T>>,
     ended: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<T> {
     running: bool,
-    /// The sync that has not begun yet, where newcomers belong.
-    next: Arc<Batch>,
+    /// The work that has not begun yet, where newcomers belong.
+    next: Arc<Batch<T>>,
 }
 
-type Batch = OnceLock<Result<bool, Failure>>;
+type Batch<T> = OnceLock<Result<T, Failure>>;
+
+impl<T> Default for Group<T> {
+    fn default() -> Self {
+        Self {
+            slots: Mutex::default(),
+        }
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                running: false,
+                next: Arc::default(),
+            }),
+            ended: Condvar::new(),
+        }
+    }
+}
 
 /// An error that several can be told.
 #[derive(Clone, Copy, Debug)]
@@ -34,16 +55,16 @@ struct Failure {
     kind: io::ErrorKind,
 }
 
-impl Group {
-    /// Returns when a `sync` of `dir` that began after this call has ended, with its result. A
-    /// failed one is the answer to all who waited for it, and is not tried again for them.
+impl<T: Clone> Group<T> {
+    /// Returns when `work` on `dir` that began after this call has ended, with its result. One
+    /// that failed is the answer to all who waited for it, and is not tried again for them.
     pub(crate) fn share(
         &self,
         dir: &Path,
-        sync: impl FnOnce(&Path) -> io::Result<bool>,
-    ) -> io::Result<bool> {
+        work: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> io::Result<T> {
         let slot = Arc::clone(lock(&self.slots).entry(dir.to_owned()).or_default());
-        let result = slot.share(dir, sync);
+        let result = slot.share(dir, work);
         let mut slots = lock(&self.slots);
         // Two: the map's and this one. Whoever else wants it must come through the map.
         if Arc::strong_count(&slot) == 2 {
@@ -59,20 +80,16 @@ impl Group {
     }
 }
 
-impl Slot {
-    fn share(
-        &self,
-        dir: &Path,
-        sync: impl FnOnce(&Path) -> io::Result<bool>,
-    ) -> Result<bool, Failure> {
+impl<T: Clone> Slot<T> {
+    fn share(&self, dir: &Path, work: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, Failure> {
         let mut state = lock(&self.state);
         let mine = Arc::clone(&state.next);
         loop {
             if let Some(result) = mine.get() {
-                return *result;
+                return result.clone();
             }
             if !state.running {
-                // No sync runs and mine has no result, so mine is the next one.
+                // Nothing runs and mine has no result, so mine is the next one.
                 state.running = true;
                 state.next = Arc::default();
                 break;
@@ -83,11 +100,11 @@ impl Slot {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         drop(state);
-        let result = sync(dir).map_err(|error| Failure {
+        let result = work(dir).map_err(|error| Failure {
             code: error.raw_os_error(),
             kind: error.kind(),
         });
-        let _ = mine.set(result);
+        let _ = mine.set(result.clone());
         lock(&self.state).running = false;
         self.ended.notify_all();
         result

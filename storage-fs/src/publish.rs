@@ -32,9 +32,10 @@ const REMEMBERED: usize = 16 * 1024;
 pub(crate) struct Publisher {
     root: PathBuf,
     durability: Durability,
-    syncs: Group,
+    syncs: Group<bool>,
     synced: Mutex<Synced>,
-    /// Who removes a directory is alone; who makes one keeps removers out until it is used.
+    /// Who removes a directory that others may want is alone; who makes one keeps removers out
+    /// until it is used. (An upload's own directory is nobody else's.)
     removing: RwLock<()>,
 }
 
@@ -179,16 +180,22 @@ impl Publisher {
 
     /// From the bottom, because usually at most the lowest is missing.
     fn make_dirs(&self, dir: &Path) -> io::Result<()> {
-        let mut made = fs::create_dir(dir);
+        let mut made = self.make_dir(dir);
         if dir != self.root && matches!(&made, Err(error) if error.kind() == ErrorKind::NotFound) {
             self.make_dirs(self.above(dir))?;
-            made = fs::create_dir(dir);
+            made = self.make_dir(dir);
         }
         match made {
-            Ok(()) => self.forget(dir),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
         }
+    }
+
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        // Under the lock: nobody finds it there and still known from its last life.
+        let mut synced = self.synced();
+        fs::create_dir(dir)?;
+        synced.dirs.remove(dir);
         Ok(())
     }
 
@@ -320,10 +327,6 @@ impl Publisher {
                 *standing = Standing::Synced;
             }
         }
-    }
-
-    fn forget(&self, dir: &Path) {
-        self.synced().dirs.remove(dir);
     }
 
     fn synced(&self) -> MutexGuard<'_, Synced> {
