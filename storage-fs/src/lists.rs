@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
+use crate::group::Group;
 
 /// Temporary files in `uploads/` begin so.
 pub(crate) const TEMP_PREFIX: &str = "_tmp-";
@@ -129,6 +130,8 @@ impl Stamp {
 pub(crate) struct Lists {
     budget: usize,
     kept: Mutex<Kept>,
+    /// A large directory is not read for each of those who list it while it changes.
+    reading: Group<Arc<List>>,
 }
 
 #[derive(Debug, Default)]
@@ -152,20 +155,29 @@ impl Lists {
         Self {
             budget,
             kept: Mutex::default(),
+            reading: Group::default(),
         }
     }
 
     /// The children of `dir`, none if it is absent. Symbolic links and special files are not
     /// among them, nor names that are not UTF-8, nor our temporary files.
     pub(crate) fn of(&self, dir: &Path) -> io::Result<Arc<List>> {
+        match Stamp::of(dir)? {
+            None => self.kept().remove(dir),
+            Some(stamp) => {
+                if let Some(list) = self.kept().find(dir, stamp) {
+                    return Ok(list);
+                }
+            }
+        }
+        self.reading.share(dir, |dir| self.read(dir))
+    }
+
+    fn read(&self, dir: &Path) -> io::Result<Arc<List>> {
         let begun = clock::coarse();
         let Some(stamp) = Stamp::of(dir)? else {
-            self.kept().remove(dir);
             return Ok(Arc::default());
         };
-        if let Some(list) = self.kept().find(dir, stamp) {
-            return Ok(list);
-        }
         let list = Arc::new(List::new(read(dir)?));
         if list.ends.len() >= WORTH_KEEPING && stamp.is_settled(begun) {
             self.kept().insert(dir, stamp, &list, self.budget);
