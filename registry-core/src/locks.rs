@@ -1,7 +1,8 @@
 //! Locks within the process, held for every driver: per digest and per repository.
 //!
 //! They order the steps of commits, deletes and collection; never is one held while waiting for
-//! a client. A repository's lock is taken before a digest's, and never two of one kind.
+//! a client. A repository's lock is taken before a digest's, and none while waiting for another of its
+//! kind.
 
 use std::collections::HashMap;
 use std::fmt;
