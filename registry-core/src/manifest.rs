@@ -1,12 +1,15 @@
 //! Manifests: exact bytes, and what is read out of them.
 
-mod parse;
+mod body;
+mod members;
+mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use self::body::{Body, Descriptor};
 use crate::digest::{Algorithm, Digest};
 use crate::hasher::digest_of;
 use crate::media_type::{self, MediaType};
@@ -60,6 +63,11 @@ impl Kind {
     pub fn is_index(self) -> bool {
         matches!(self, Self::DockerList | Self::OciIndex)
     }
+
+    /// Whether it is of the OCI image specification, and not Docker's own.
+    fn is_oci(self) -> bool {
+        matches!(self, Self::OciManifest | Self::OciIndex)
+    }
 }
 
 /// What a manifest needs, and how.
@@ -92,6 +100,7 @@ pub struct Manifest {
     kind: Kind,
     names_its_type: bool,
     needs: Vec<Needs>,
+    complete: bool,
     subject: Option<Digest>,
     artifact_type: Option<MediaType>,
     annotations: BTreeMap<String, String>,
@@ -119,52 +128,45 @@ impl Manifest {
         content_type: Option<&MediaType>,
         algorithm: Algorithm,
     ) -> Result<Self, ManifestError> {
-        let body = parse::read(&bytes)?;
-        let kind = parse::kind(&body, content_type)?;
-        parse::validate(&body, kind)?;
-        let names_its_type = body.media_type.is_some();
+        let body = Body::read(rules::sound(&bytes)?)?;
+        let kind = rules::kind(&body, content_type)?;
+        rules::validate(&body, kind)?;
         let digest = digest_of(algorithm, &bytes);
-        let (needs, subject) = parse::references(&body)?;
-        Ok(Self {
-            digest,
-            kind,
-            names_its_type,
-            needs,
-            subject,
-            artifact_type: body.effective_artifact_type(kind),
-            annotations: body.annotations.unwrap_or_default(),
-            bytes,
-        })
+        Ok(Self::of(bytes, digest, kind, body))
     }
 
-    /// Reads a manifest that is stored already: what can be read of it, without the rules of a
-    /// push, so that what distribution once accepted is understood as well. Schema 1 needs its
-    /// layers.
+    /// Reads a manifest that is stored already, without the rules of a push: all that can be read
+    /// of it, as distribution would, which may have accepted it. Schema 1 needs its layers.
+    /// [`Manifest::is_complete`] tells whether something could not be read.
     ///
     /// # Errors
     /// [`ManifestError::Invalid`] when it is no JSON object of any known form.
     pub fn load(bytes: Bytes, digest: Digest) -> Result<Self, ManifestError> {
-        let body = parse::read(&bytes)?;
-        let kind = match body.derived_type().and_then(Kind::of) {
+        let body = Body::read(&String::from_utf8_lossy(&bytes))?;
+        let named = body.named_type().and_then(Kind::of);
+        let kind = match named.or_else(|| body.shape().and_then(Kind::of)) {
             Some(kind) => kind,
-            None if body.fs_layers.is_some() => Kind::DockerManifest,
-            None => {
-                return Err(ManifestError::Invalid(
-                    "unknown kind of manifest".to_owned(),
-                ));
-            }
+            None if body.is_schema1() => Kind::DockerManifest,
+            None => return Err(invalid("unknown kind of manifest")),
         };
-        let (needs, subject) = parse::references(&body)?;
-        Ok(Self {
+        Ok(Self::of(bytes, digest, kind, body))
+    }
+
+    fn of(bytes: Bytes, digest: Digest, kind: Kind, body: Body) -> Self {
+        let subject = body.subject.as_ref().filter(|_| kind.is_oci());
+        let subject = subject.and_then(|subject| subject.digest);
+        let (needs, complete) = references(&body);
+        Self {
             digest,
             kind,
-            names_its_type: body.media_type.is_some(),
+            names_its_type: body.named_type().is_some(),
             needs,
+            complete,
             subject,
             artifact_type: body.effective_artifact_type(kind),
-            annotations: body.annotations.unwrap_or_default(),
+            annotations: body.annotations,
             bytes,
-        })
+        }
     }
 
     /// The bytes as pushed.
@@ -197,7 +199,14 @@ impl Manifest {
         &self.needs
     }
 
-    /// What it refers to; it need not exist.
+    /// Whether [`Manifest::needs`] is all that it needs. If not, a part of it could not be read,
+    /// and it may need anything.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// What it refers to; it need not exist. Docker's manifests refer to nothing.
     #[must_use]
     pub fn subject(&self) -> Option<&Digest> {
         self.subject.as_ref()
@@ -242,11 +251,53 @@ pub struct Referrer {
 /// `None` when it says nothing.
 #[must_use]
 pub fn media_type_of(bytes: &[u8]) -> Option<MediaType> {
-    let body = parse::read(bytes).ok()?;
-    match &body.media_type {
-        Some(media_type) => Some(MediaType::new(media_type)),
-        None => body.derived_type().map(MediaType::new),
+    let body = Body::read(&String::from_utf8_lossy(bytes)).ok()?;
+    body.named_type()
+        .or_else(|| body.shape())
+        .map(MediaType::new)
+}
+
+fn invalid(reason: impl Into<String>) -> ManifestError {
+    ManifestError::Invalid(reason.into())
+}
+
+/// What it needs, each digest once per role, and whether that is all.
+fn references(body: &Body) -> (Vec<Needs>, bool) {
+    let mut lists = vec![
+        ("config", &body.config, Role::Blob),
+        ("layers", &body.layers, Role::Blob),
+        ("manifests", &body.manifests, Role::Child),
+    ];
+    if body.is_schema1() {
+        lists.push(("fsLayers", &body.fs_layers, Role::Blob));
     }
+    let (mut seen, mut needs, mut complete) = (HashSet::new(), Vec::new(), true);
+    for (member, list, role) in lists {
+        complete &= !body.faults.iter().any(|(name, _)| *name == member);
+        for descriptor in list {
+            let Some(digest) = descriptor.digest else {
+                complete = false;
+                continue;
+            };
+            let role = if is_foreign(descriptor) {
+                Role::Foreign
+            } else {
+                role
+            };
+            if seen.insert((digest, role == Role::Foreign)) {
+                needs.push(Needs { digest, role });
+            }
+        }
+    }
+    (needs, complete)
+}
+
+/// A layer that its own description says to fetch elsewhere.
+fn is_foreign(layer: &Descriptor) -> bool {
+    let kind = layer.media_type.as_deref().unwrap_or_default();
+    let by_type = kind.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
+        || kind.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar");
+    by_type && !layer.urls.is_empty()
 }
 
 #[cfg(test)]
