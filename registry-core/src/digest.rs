@@ -150,6 +150,73 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// The longest text of a digest of another algorithm: twice the longest that is in use, and short
+/// enough for a header.
+const LONGEST_OTHER: usize = 512;
+
+/// A digest as a descriptor names it: well formed, but perhaps of an algorithm that we cannot
+/// compute (OCI image-spec, "Digests").
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums)]
+pub enum AnyDigest {
+    /// Of an algorithm that we compute.
+    Known(Digest),
+    /// Of another, with its text. Nothing is ever stored under it.
+    Other(Box<str>),
+}
+
+impl AnyDigest {
+    /// The digest, if it is of an algorithm that we compute.
+    #[must_use]
+    pub fn known(&self) -> Option<&Digest> {
+        match self {
+            Self::Known(digest) => Some(digest),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl From<Digest> for AnyDigest {
+    fn from(digest: Digest) -> Self {
+        Self::Known(digest)
+    }
+}
+
+impl FromStr for AnyDigest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        match text.parse() {
+            Ok(digest) => Ok(Self::Known(digest)),
+            Err(DigestError::Unsupported) if is_well_formed(text) => Ok(Self::Other(text.into())),
+            Err(_) => Err(DigestError::Malformed),
+        }
+    }
+}
+
+impl fmt::Display for AnyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(digest) => digest.fmt(f),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+fn is_well_formed(text: &str) -> bool {
+    let Some((algorithm, encoded)) = text.split_once(':') else {
+        return false;
+    };
+    let lower = |digit: u8| digit.is_ascii_lowercase() || digit.is_ascii_digit();
+    let component = |part: &str| !part.is_empty() && part.bytes().all(lower);
+    text.len() <= LONGEST_OTHER
+        && algorithm.split(['+', '.', '_', '-']).all(component)
+        && !encoded.is_empty()
+        && encoded
+            .bytes()
+            .all(|digit| digit.is_ascii_alphanumeric() || b"=_-".contains(&digit))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +249,39 @@ mod tests {
             format!("sha256:{}", "é".repeat(32)),
         ] {
             assert!(text.parse::<Digest>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_descriptor_may_name_an_algorithm_that_we_do_not_know() {
+        let known = format!("sha256:{}", "0a".repeat(32));
+        let parse = |text: &str| text.parse::<AnyDigest>();
+        assert_eq!(parse(&known), Ok(AnyDigest::Known(known.parse().unwrap())));
+        let blake3 = format!("blake3:{}", "0a".repeat(32));
+        for text in [&blake3, "foo+bar:abc_DEF=", "a.b-c_d+e:-"] {
+            let digest = parse(text).unwrap();
+            assert_eq!((digest.known(), digest.to_string().as_str()), (None, text));
+        }
+        let long = format!("a:{}", "b".repeat(LONGEST_OTHER));
+        for text in [
+            "",
+            ":",
+            "a:",
+            ":a",
+            "a",
+            "A:b",
+            "a++b:c",
+            "+a:b",
+            "a+:b",
+            "a:b/c",
+            "a:b:c",
+            "a:é",
+            "sha256:abc",
+            "a/b:c",
+            &known.to_uppercase(),
+            &long,
+        ] {
+            assert_eq!(parse(text), Err(DigestError::Malformed), "{text:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the registry answers when it cannot do what was asked, with the code of the specification.
 
 use crate::BoxError;
-use crate::digest::Digest;
+use crate::digest::{AnyDigest, Digest};
 use crate::manifest::ManifestError;
 use crate::name::RepositoryName;
 use crate::storage::{StorageError, UploadId};
@@ -94,7 +94,7 @@ pub enum RegistryError {
     DigestInvalid(String),
     /// Everything that a manifest needs and that is not there.
     #[error("manifest needs {} unknown blob(s)", .0.len())]
-    ManifestBlobUnknown(Vec<Digest>),
+    ManifestBlobUnknown(Vec<AnyDigest>),
     /// No manifest that we accept.
     #[error("manifest invalid: {0}")]
     ManifestInvalid(String),

@@ -73,7 +73,7 @@ pub mod testing;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 pub use self::ambient::Ambient;
-pub use self::digest::{Algorithm, Digest, DigestError};
+pub use self::digest::{Algorithm, AnyDigest, Digest, DigestError};
 pub use self::error::{ErrorCode, RegistryError};
 pub use self::media_type::MediaType;
 pub use self::name::{NameError, RepositoryName, Tag};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use self::body::{Body, Descriptor};
-use crate::digest::{Algorithm, Digest};
+use crate::digest::{Algorithm, AnyDigest, Digest};
 use crate::hasher::digest_of;
 use crate::media_type::{self, MediaType};
 
@@ -71,11 +71,11 @@ impl Kind {
 }
 
 /// What a manifest needs, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs)]
 pub struct Needs {
     /// Of what.
-    pub digest: Digest,
+    pub digest: AnyDigest,
     /// As what.
     pub role: Role,
 }
@@ -101,7 +101,7 @@ pub struct Manifest {
     names_its_type: bool,
     needs: Vec<Needs>,
     complete: bool,
-    subject: Option<Digest>,
+    subject: Option<AnyDigest>,
     artifact_type: Option<MediaType>,
     annotations: BTreeMap<String, String>,
 }
@@ -114,7 +114,7 @@ pub enum ManifestError {
     #[error("{0}")]
     Invalid(String),
     /// `DIGEST_INVALID`: a descriptor's digest is none, with its text.
-    #[error("{0:?} is not a digest of a supported algorithm")]
+    #[error("{0:?} is not a digest")]
     Digest(String),
 }
 
@@ -154,7 +154,7 @@ impl Manifest {
 
     fn of(bytes: Bytes, digest: Digest, kind: Kind, body: Body) -> Self {
         let subject = body.subject.as_ref().filter(|_| kind.is_oci());
-        let subject = subject.and_then(|subject| subject.digest);
+        let subject = subject.and_then(|subject| subject.digest.clone());
         let (needs, complete) = references(&body);
         Self {
             digest,
@@ -208,7 +208,7 @@ impl Manifest {
 
     /// What it refers to; it need not exist. Docker's manifests refer to nothing.
     #[must_use]
-    pub fn subject(&self) -> Option<&Digest> {
+    pub fn subject(&self) -> Option<&AnyDigest> {
         self.subject.as_ref()
     }
 
@@ -275,7 +275,7 @@ fn references(body: &Body) -> (Vec<Needs>, bool) {
     for (member, list, role) in lists {
         complete &= !body.faults.iter().any(|(name, _)| *name == member);
         for descriptor in list {
-            let Some(digest) = descriptor.digest else {
+            let Some(digest) = &descriptor.digest else {
                 complete = false;
                 continue;
             };
@@ -285,6 +285,7 @@ fn references(body: &Body) -> (Vec<Needs>, bool) {
                 role
             };
             if seen.insert((digest, role == Role::Foreign)) {
+                let digest = digest.clone();
                 needs.push(Needs { digest, role });
             }
         }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::members::{Member, ambiguity, members};
 use super::{Kind, ManifestError, invalid};
-use crate::digest::Digest;
+use crate::digest::AnyDigest;
 use crate::media_type::{self, MediaType};
 
 const NAMES: &[&str] = &[
@@ -156,7 +156,7 @@ pub(super) struct Descriptor {
     /// The first thing that is not of its form.
     pub(super) fault: Option<ManifestError>,
     pub(super) media_type: Option<String>,
-    pub(super) digest: Option<Digest>,
+    pub(super) digest: Option<AnyDigest>,
     pub(super) size: Option<i64>,
     pub(super) urls: Vec<String>,
 }

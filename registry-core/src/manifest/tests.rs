@@ -143,6 +143,8 @@ fn required_members_are_required() {
         parse(bad, "").unwrap_err(),
         ManifestError::Digest("sha256:x".to_owned())
     );
+    let other = parse(&bad.replace("sha256:x", "foo+bar:abc_DEF="), "").unwrap();
+    assert_eq!(other.needs()[0].digest.known(), None);
     let negative = format!(
         r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"a/b","digest":"{SHA}","size":-1}}]}}"#
     );

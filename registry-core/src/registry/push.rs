@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Repository;
 use super::find::{link_content, side_by_side};
-use crate::digest::{Algorithm, Digest};
+use crate::digest::{Algorithm, AnyDigest, Digest};
 use crate::error::RegistryError;
 use crate::events::EventAction;
 use crate::layout::Key;
@@ -45,7 +45,7 @@ pub struct PushedManifest {
     /// Its address.
     pub digest: Digest,
     /// What it refers to.
-    pub subject: Option<Digest>,
+    pub subject: Option<AnyDigest>,
     /// The tags of `?tag=` that now point to it.
     pub tags: Vec<Tag>,
 }
@@ -102,7 +102,7 @@ impl Repository {
         self.inner.sightings.add(*manifest.digest(), &self.name);
         Ok(PushedManifest {
             digest: *manifest.digest(),
-            subject: manifest.subject().copied(),
+            subject: manifest.subject().cloned(),
             tags: if by_digest { put.tags } else { Vec::new() },
         })
     }
@@ -112,12 +112,12 @@ impl Repository {
         let looks = manifest
             .needs()
             .iter()
-            .map(|needs| self.look(*needs).boxed());
+            .map(|needs| self.look(needs).boxed());
         let found = side_by_side(SIDE_BY_SIDE, looks).await?;
         let mut missing = Vec::new();
         for (needs, found) in manifest.needs().iter().zip(&found) {
-            if found.is_none() && self.is_required(*needs) && !missing.contains(&needs.digest) {
-                missing.push(needs.digest);
+            if found.is_none() && self.is_required(needs.role) && !missing.contains(&needs.digest) {
+                missing.push(needs.digest.clone());
             }
         }
         if missing.is_empty() {
@@ -127,26 +127,30 @@ impl Repository {
         }
     }
 
-    fn is_required(&self, needs: Needs) -> bool {
-        match needs.role {
+    fn is_required(&self, role: Role) -> bool {
+        match role {
             Role::Blob => true,
             Role::Child => self.inner.options.children_must_exist,
             Role::Foreign => false,
         }
     }
 
-    /// Whether one thing is here, and as what: a child may be a manifest or a blob.
-    async fn look(&self, needs: Needs) -> Result<Option<Found>, StorageError> {
+    /// Whether one thing is here, and as what: a child may be a manifest or a blob. Of an algorithm
+    /// that we cannot compute there is nothing.
+    async fn look(&self, needs: &Needs) -> Result<Option<Found>, StorageError> {
+        let Some(digest) = needs.digest.known() else {
+            return Ok(None);
+        };
         if needs.role == Role::Child {
-            let key = Key::Revision(self.name.clone(), needs.digest);
+            let key = Key::Revision(self.name.clone(), *digest);
             if let Some((target, _)) = self.inner.link(&key).await?
                 && self.has(&target).await?
             {
                 return Ok(Some(Found { key, target }));
             }
         }
-        let found = self.linked(&needs.digest).await?;
-        let key = Key::Layer(self.name.clone(), needs.digest);
+        let found = self.linked(digest).await?;
+        let key = Key::Layer(self.name.clone(), *digest);
         Ok(found.map(|(target, _)| Found { key, target }))
     }
 
@@ -251,9 +255,9 @@ impl Repository {
         Ok(())
     }
 
-    /// 5: the referrer record, if there is a subject; a hint, if the body does not name its type.
+    /// 5: the referrer record, if there can be a list that tells it; a hint, if the body does not name its type.
     async fn put_side_data(&self, manifest: &Manifest) -> Result<(), StorageError> {
-        if let Some(subject) = manifest.subject() {
+        if let Some(subject) = manifest.subject().and_then(AnyDigest::known) {
             self.put_referrer(manifest, subject).await?;
         }
         if !manifest.names_its_type() {
@@ -321,7 +325,7 @@ impl Repository {
         &self,
         manifest: &Manifest,
         needs: &[Found],
-    ) -> Result<Vec<Digest>, StorageError> {
+    ) -> Result<Vec<AnyDigest>, StorageError> {
         let own = Key::Revision(self.name.clone(), *manifest.digest());
         while self.inner.link(&own).await?.is_none() {
             self.put_link(&own, manifest.digest()).await?;
@@ -335,7 +339,7 @@ impl Repository {
             .into_iter()
             .zip(there)
             .filter(|(_, there)| !there)
-            .map(|(digest, _)| digest)
+            .map(|(digest, _)| digest.into())
             .collect())
     }
 

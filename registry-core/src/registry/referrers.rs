@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::scan::Scans;
 use self::scan::Source;
 use super::Repository;
-use crate::digest::Digest;
+use crate::digest::{AnyDigest, Digest};
 use crate::error::RegistryError;
 use crate::layout::{Dir, Key, parse_flat};
 use crate::manifest::{Manifest, Referrer};
@@ -124,7 +124,10 @@ impl Repository {
             Err(error) => return Err(error),
         };
         let manifest = Manifest::load(bytes, *digest).ok();
-        let manifest = manifest.filter(|manifest| manifest.subject() == Some(subject));
+        let manifest = manifest.filter(|manifest| {
+            let named = manifest.subject().and_then(AnyDigest::known);
+            named == Some(subject)
+        });
         Ok(manifest.map(|manifest| (manifest.referrer(), manifest.bytes().len())))
     }
 

@@ -69,7 +69,7 @@ impl Repository {
         let subject = match self.inner.manifest_bytes(target).await {
             Ok(bytes) => crate::manifest::Manifest::load(bytes, *digest)
                 .ok()
-                .and_then(|manifest| manifest.subject().copied()),
+                .and_then(|manifest| manifest.subject()?.known().copied()),
             // Its record goes unread: a listing passes over what has no revision.
             Err(_) => None,
         };

@@ -10,6 +10,7 @@ crate::on_each_driver![
     a_tag_moves_and_the_old_manifest_stays,
     what_a_manifest_needs_must_be_here,
     an_index_may_list_manifests_and_blobs,
+    what_we_cannot_compute_is_unknown_but_not_malformed,
     a_manifest_by_a_digest_takes_tags_with_it,
     what_is_no_manifest_is_refused,
     deleting_a_tag_leaves_the_manifest,
@@ -105,6 +106,42 @@ fn an_index_may_list_manifests_and_blobs(server: &Server) {
     server
         .put_manifest("a", "sparse", &index(&[&missing]))
         .expect(400, "MANIFEST_BLOB_UNKNOWN");
+}
+
+fn what_we_cannot_compute_is_unknown_but_not_malformed(server: &Server) {
+    let body = image(server, "a", "layer");
+    let layer = sha256(b"layer");
+    for unknown in ["foo+bar:abc_DEF=", "blake3:ab"] {
+        let answer = server.put_manifest("a", "t", &body.replace(&layer, unknown));
+        answer.expect(400, "MANIFEST_BLOB_UNKNOWN");
+        assert_eq!(answer.json()["errors"][0]["detail"], unknown);
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX,
+            "manifests": [{"mediaType": OCI, "digest": unknown, "size": 1}]});
+        server
+            .put_manifest("a", "t", &index.to_string())
+            .expect(400, "MANIFEST_BLOB_UNKNOWN");
+        let foreign = body.replace(&layer, unknown).replace(
+            "vnd.oci.image.layer.v1.tar",
+            r#"vnd.oci.image.layer.nondistributable.v1.tar","urls":["https://example.com/"],"x":""#,
+        );
+        assert_eq!(server.put_manifest("a", "foreign", &foreign).status, 201);
+        let subject = json!({"mediaType": OCI, "digest": unknown, "size": 1});
+        let referring = body.replacen('{', &format!(r#"{{"subject":{subject},"#), 1);
+        let answer = server.put_manifest("a", "referring", &referring);
+        assert_eq!(
+            (answer.status, answer.header("oci-subject")),
+            (201, unknown)
+        );
+        server
+            .get(&format!("/v2/a/referrers/{unknown}"))
+            .expect(400, "DIGEST_INVALID");
+        assert_eq!(server.delete("/v2/a/manifests/referring").status, 202);
+    }
+    for malformed in ["sha256:abc", "foo++bar:abc", "foo"] {
+        server
+            .put_manifest("a", "t", &body.replace(&layer, malformed))
+            .expect(400, "DIGEST_INVALID");
+    }
 }
 
 fn a_manifest_by_a_digest_takes_tags_with_it(server: &Server) {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Repository;
 use super::computed::Parts;
-use crate::digest::{Algorithm, Digest};
+use crate::digest::{Algorithm, AnyDigest, Digest};
 use crate::layout::{Dir, Key};
 use crate::manifest::Manifest;
 use crate::name::RepositoryName;
@@ -233,7 +233,7 @@ impl Repository {
         };
         let manifest = Manifest::load(bytes, digest).ok();
         Ok(manifest.and_then(|manifest| {
-            let subject = *manifest.subject()?;
+            let subject = manifest.subject().and_then(AnyDigest::known).copied()?;
             Some((manifest, subject))
         }))
     }
