@@ -3,6 +3,7 @@
 mod body;
 mod members;
 mod rules;
+mod url;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -279,7 +280,7 @@ fn references(body: &Body) -> (Vec<Needs>, bool) {
                 complete = false;
                 continue;
             };
-            let role = if is_foreign(descriptor) {
+            let role = if member == "layers" && is_foreign(descriptor) {
                 Role::Foreign
             } else {
                 role
@@ -296,9 +297,7 @@ fn references(body: &Body) -> (Vec<Needs>, bool) {
 /// A layer that its own description says to fetch elsewhere.
 fn is_foreign(layer: &Descriptor) -> bool {
     let kind = layer.media_type.as_deref().unwrap_or_default();
-    let by_type = kind.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
-        || kind.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar");
-    by_type && !layer.urls.is_empty()
+    media_type::ELSEWHERE.contains(&kind) && !layer.urls.is_empty()
 }
 
 #[cfg(test)]

@@ -19,6 +19,20 @@ pub const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json"
 /// Docker schema 1 with a signature, refused on push.
 pub const SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
+/// Layers of an OCI image that are here, whatever else they say.
+pub(crate) const PLAIN_LAYERS: [&str; 2] = [
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+];
+/// Layers that may be fetched elsewhere: Docker's foreign ones, and OCI's non-distributable ones.
+pub(crate) const ELSEWHERE: [&str; 5] = [
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+];
+
 impl MediaType {
     /// From a header or a descriptor; what follows a `;` is dropped.
     #[must_use]

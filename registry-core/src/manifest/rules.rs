@@ -1,8 +1,8 @@
 //! The rules that a manifest must keep when it is pushed.
 
 use super::body::{Body, Descriptor};
-use super::{Kind, MAX_DEPTH, MAX_DESCRIPTORS, ManifestError, invalid};
-use crate::media_type::{self, MediaType};
+use super::{Kind, MAX_DEPTH, MAX_DESCRIPTORS, ManifestError, invalid, url};
+use crate::media_type::{self, ELSEWHERE, MediaType, PLAIN_LAYERS};
 
 /// The text, if every member of it is sound, those that we pass over as well: no lone surrogates,
 /// no numbers beyond all bounds.
@@ -87,7 +87,8 @@ pub(super) fn validate(body: &Body, kind: Kind) -> Result<(), ManifestError> {
     }
     let subject = body.subject.iter().filter(|_| kind.is_oci());
     let mut all = lists.into_iter().flatten().chain(subject);
-    all.try_for_each(validate_descriptor)
+    all.try_for_each(validate_descriptor)?;
+    body.layers.iter().try_for_each(validate_urls)
 }
 
 /// Docker's manifests have neither subject nor annotations; what is called so there is unknown,
@@ -136,10 +137,17 @@ fn validate_descriptor(descriptor: &Descriptor) -> Result<(), ManifestError> {
     if descriptor.size.is_none_or(|size| size < 0) {
         return Err(invalid(format!("{} has no valid size", of())));
     }
-    for url in &descriptor.urls {
-        if !(url.starts_with("http://") || url.starts_with("https://")) || url.contains('#') {
-            return Err(invalid(format!("{}: bad URL", of())));
-        }
-    }
     Ok(())
+}
+
+/// The URLs of a layer are looked at where they have a meaning.
+fn validate_urls(layer: &Descriptor) -> Result<(), ManifestError> {
+    let kind = layer.media_type.as_deref().unwrap_or_default();
+    if !PLAIN_LAYERS.contains(&kind) && !ELSEWHERE.contains(&kind) {
+        return Ok(());
+    }
+    match layer.urls.iter().find(|url| !url::is_acceptable(url)) {
+        Some(url) => Err(invalid(format!("bad URL on a layer: {url:?}"))),
+        None => Ok(()),
+    }
 }

@@ -153,34 +153,42 @@ fn required_members_are_required() {
 
 #[test]
 fn a_layer_that_says_where_else_it_is_need_not_be_here() {
-    let kind = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
-    let layer =
-        |urls: &str| format!(r#"{{"mediaType":"{kind}","digest":"{SHA}","size":2,"urls":{urls}}}"#);
-    let body = |urls: &str| {
+    let body = |kind: &str, urls: &str| {
         let config = descriptor("a/b").replace(SHA, &digest_of(Algorithm::Sha256, b"").to_string());
-        format!(
-            r#"{{"schemaVersion":2,"config":{config},"layers":[{}]}}"#,
-            layer(urls)
-        )
+        let layer = descriptor(kind).replace('}', &format!(r#","urls":{urls}}}"#));
+        format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layer}]}}"#)
     };
-    let roles = |urls: &str| {
-        let manifest = parse(&body(urls), media_type::OCI_MANIFEST).unwrap();
-        manifest
-            .needs()
-            .iter()
-            .map(|needs| needs.role)
-            .collect::<Vec<_>>()
+    let role = |kind: &str, urls: &str| {
+        let manifest = parse(&body(kind, urls), media_type::OCI_MANIFEST).unwrap();
+        assert_eq!(manifest.needs()[0].role, Role::Blob);
+        manifest.needs()[1].role
     };
-    assert_eq!(
-        roles(r#"["https://example.com/layer"]"#),
-        [Role::Blob, Role::Foreign]
-    );
-    assert_eq!(roles("[]"), [Role::Blob, Role::Blob]);
-    refused(
-        &body(r#"["file:///etc/passwd"]"#),
-        media_type::OCI_MANIFEST,
-        "bad URL",
-    );
+    let (good, bad) = (r#"["HTTPS://example.com/layer"]"#, r#"["https:///layer"]"#);
+    for kind in media_type::ELSEWHERE {
+        assert_eq!(role(kind, good), Role::Foreign, "{kind}");
+        assert_eq!(role(kind, "[]"), Role::Blob, "{kind}");
+        assert_eq!(role(kind, "null"), Role::Blob, "{kind}");
+        refused(&body(kind, bad), media_type::OCI_MANIFEST, "bad URL");
+    }
+    for kind in media_type::PLAIN_LAYERS {
+        assert_eq!(role(kind, good), Role::Blob, "{kind}");
+        refused(&body(kind, bad), media_type::OCI_MANIFEST, "bad URL");
+    }
+    let others = [
+        "a/b",
+        "application/vnd.oci.image.layer.nondistributable.v1.tarball",
+    ];
+    for kind in others {
+        assert_eq!(role(kind, good), Role::Blob, "{kind}");
+        assert_eq!(role(kind, bad), Role::Blob, "{kind}");
+    }
+    // A config and a child are what they are, however they are called.
+    let foreign = descriptor(media_type::ELSEWHERE[0]).replace('}', r#","urls":["x"]}"#);
+    let config = image("").replace(&descriptor("application/vnd.oci.empty.v1+json"), &foreign);
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{foreign}]}}"#);
+    for (body, role) in [(config, Role::Blob), (index, Role::Child)] {
+        assert_eq!(parse(&body, "").unwrap().needs()[0].role, role, "{body}");
+    }
 }
 
 #[test]
