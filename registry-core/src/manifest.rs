@@ -11,8 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use self::body::{Body, Descriptor};
-use crate::digest::{Algorithm, AnyDigest, Digest};
-use crate::hasher::digest_of;
+use crate::digest::{AnyDigest, Digest};
 use crate::media_type::{self, MediaType};
 
 /// Most descriptors in one manifest.
@@ -120,19 +119,18 @@ pub enum ManifestError {
 }
 
 impl Manifest {
-    /// Reads and validates a manifest that is being pushed (`protocol` 8.3).
+    /// Reads and validates a manifest that is being pushed, whose digest this is (`protocol` 8.3).
     ///
     /// # Errors
     /// The first rule that it breaks.
     pub fn parse(
         bytes: Bytes,
         content_type: Option<&MediaType>,
-        algorithm: Algorithm,
+        digest: Digest,
     ) -> Result<Self, ManifestError> {
         let body = Body::read(rules::sound(&bytes)?)?;
         let kind = rules::kind(&body, content_type)?;
         rules::validate(&body, kind)?;
-        let digest = digest_of(algorithm, &bytes);
         Ok(Self::of(bytes, digest, kind, body))
     }
 

@@ -1,6 +1,8 @@
 //! What is accepted as a manifest, and what is not.
 
 use super::*;
+use crate::digest::Algorithm;
+use crate::hasher::digest_of;
 
 const SHA: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
@@ -18,7 +20,7 @@ fn parse(body: &str, content_type: &str) -> Result<Manifest, ManifestError> {
     Manifest::parse(
         Bytes::copy_from_slice(body.as_bytes()),
         Some(&content_type),
-        Algorithm::Sha256,
+        digest_of(Algorithm::Sha256, body.as_bytes()),
     )
 }
 

@@ -5,8 +5,11 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Inner;
+use super::aside::aside;
 use crate::digest::Digest;
+use crate::hasher::digest_of;
 use crate::layout::{Key, parse_link};
+use crate::manifest::Manifest;
 use crate::storage::{BlobReader, BlobStat, RangeSpec, Record, StorageError};
 
 /// The largest manifest that is read back from the store. Larger blobs are no manifests.
@@ -77,7 +80,9 @@ impl Inner {
             return Ok(bytes);
         }
         let bytes = self.read_small(digest).await?;
-        if crate::hasher::digest_of(digest.algorithm(), &bytes) != *digest {
+        let (hashed, algorithm) = (bytes.clone(), digest.algorithm());
+        let hashing = move || digest_of(algorithm, &hashed);
+        if aside(bytes.len(), "hashing a manifest", hashing).await? != *digest {
             return Err(StorageError::backend(
                 "registry",
                 "verifying a manifest",
@@ -86,6 +91,23 @@ impl Inner {
         }
         self.manifests.insert(*digest, bytes.clone());
         Ok(bytes)
+    }
+
+    /// The manifest behind a link, as much of it as can be read; `None` when its bytes are missing
+    /// or no manifest.
+    pub(super) async fn load(
+        &self,
+        target: &Digest,
+        digest: Digest,
+    ) -> Result<Option<Manifest>, StorageError> {
+        let bytes = match self.manifest_bytes(target).await {
+            Ok(bytes) => bytes,
+            Err(StorageError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let len = bytes.len();
+        let loading = move || Manifest::load(bytes, digest).ok();
+        aside(len, "reading a manifest", loading).await
     }
 
     async fn read_small(&self, digest: &Digest) -> Result<Bytes, StorageError> {

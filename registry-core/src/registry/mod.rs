@@ -1,5 +1,6 @@
 //! The semantics of a registry, once for every driver.
 
+mod aside;
 mod blobs;
 mod catalog;
 mod find;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future;
 
+use super::aside::on_the_pool;
 use super::uploads::Body;
 use crate::error::RegistryError;
 use crate::hasher::Hasher;
@@ -89,7 +90,5 @@ pub(super) async fn hash(mut hasher: Hasher, batch: Vec<Bytes>) -> Result<Hasher
         batch.iter().for_each(|piece| hasher.update(piece));
         hasher
     };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| StorageError::backend("registry", "hashing", error))
+    on_the_pool("hashing", work).await
 }

@@ -6,10 +6,12 @@ use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 
 use super::Repository;
+use super::aside::aside;
 use super::find::{link_content, side_by_side};
 use crate::digest::{Algorithm, AnyDigest, Digest};
 use crate::error::RegistryError;
 use crate::events::EventAction;
+use crate::hasher::digest_of;
 use crate::layout::Key;
 use crate::manifest::{Manifest, Needs, Role};
 use crate::media_type::MediaType;
@@ -50,6 +52,20 @@ pub struct PushedManifest {
     pub tags: Vec<Tag>,
 }
 
+/// The manifest, if it is the one that was named, which is looked at first.
+fn read(
+    bytes: Bytes,
+    content_type: Option<&MediaType>,
+    named: Option<Digest>,
+) -> Result<Manifest, RegistryError> {
+    let algorithm = named.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+    let digest = digest_of(algorithm, &bytes);
+    if named.is_some_and(|named| named != digest) {
+        return Err(RegistryError::DigestInvalid(format!("content is {digest}")));
+    }
+    Ok(Manifest::parse(bytes, content_type, digest)?)
+}
+
 /// A tag that was set, and what it was before.
 struct Tagged {
     tag: Tag,
@@ -79,18 +95,14 @@ impl Repository {
     /// anything is written.
     pub async fn put_manifest(&self, put: PutManifest) -> Result<PushedManifest, RegistryError> {
         self.must_write()?;
+        let len = put.bytes.len();
         let named = match &put.reference {
             Reference::Digest(digest) => Some(*digest),
             Reference::Tag(_) => put.digest,
         };
-        let algorithm = named.map_or(Algorithm::Sha256, |digest| digest.algorithm());
-        let manifest = Manifest::parse(put.bytes, put.content_type.as_ref(), algorithm)?;
-        if named.is_some_and(|named| named != *manifest.digest()) {
-            return Err(RegistryError::DigestInvalid(format!(
-                "content is {}",
-                manifest.digest()
-            )));
-        }
+        let (bytes, content_type) = (put.bytes, put.content_type);
+        let reading = move || read(bytes, content_type.as_ref(), named);
+        let manifest = aside(len, "reading a manifest", reading).await??;
         let needs = self.present(&manifest).await?;
         let by_digest = matches!(put.reference, Reference::Digest(_));
         let tags = match put.reference {

@@ -118,12 +118,7 @@ impl Repository {
             return Ok(Some((wire.referrer, record.value.len())));
         }
         // Torn or of another release: the manifest itself tells.
-        let bytes = match self.inner.manifest_bytes(&target).await {
-            Ok(bytes) => bytes,
-            Err(StorageError::NotFound) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let manifest = Manifest::load(bytes, *digest).ok();
+        let manifest = self.inner.load(&target, *digest).await?;
         let manifest = manifest.filter(|manifest| {
             let named = manifest.subject().and_then(AnyDigest::known);
             named == Some(subject)

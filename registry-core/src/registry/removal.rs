@@ -66,13 +66,9 @@ impl Repository {
         target: &Digest,
         digest: &Digest,
     ) -> Result<(), RegistryError> {
-        let subject = match self.inner.manifest_bytes(target).await {
-            Ok(bytes) => crate::manifest::Manifest::load(bytes, *digest)
-                .ok()
-                .and_then(|manifest| manifest.subject()?.known().copied()),
-            // Its record goes unread: a listing passes over what has no revision.
-            Err(_) => None,
-        };
+        // Of what cannot be read the record goes unread: a listing passes over what has no revision.
+        let manifest = self.inner.load(target, *digest).await.ok().flatten();
+        let subject = manifest.and_then(|manifest| manifest.subject()?.known().copied());
         if let Some(subject) = subject {
             let (repository, referrer) = (self.name.clone(), *digest);
             let path = Key::Referrer {

@@ -168,6 +168,16 @@ fn what_is_no_manifest_is_refused(server: &Server) {
     server
         .put_manifest("a", &sha256(b"other"), &body)
         .expect(400, "DIGEST_INVALID");
+    let zeros = format!("sha256:{}", "0".repeat(64));
+    server
+        .put_manifest("a", &zeros, "hello")
+        .expect(400, "DIGEST_INVALID");
+    server
+        .put_manifest("a", &format!("t?digest={zeros}"), "hello")
+        .expect(400, "DIGEST_INVALID");
+    server
+        .put_manifest("a", &sha256(b"hello"), "hello")
+        .expect(400, "MANIFEST_INVALID");
     server
         .put_manifest("a", "sha256:baddigeststring", &body)
         .expect(400, "DIGEST_INVALID");

@@ -226,12 +226,7 @@ impl Repository {
         let Some((target, _)) = self.inner.link(&key).await? else {
             return Ok(None);
         };
-        let bytes = match self.inner.manifest_bytes(&target).await {
-            Ok(bytes) => bytes,
-            Err(StorageError::NotFound) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let manifest = Manifest::load(bytes, digest).ok();
+        let manifest = self.inner.load(&target, digest).await?;
         Ok(manifest.and_then(|manifest| {
             let subject = manifest.subject().and_then(AnyDigest::known).copied()?;
             Some((manifest, subject))
