@@ -246,14 +246,30 @@ pub struct Referrer {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// The media type to serve stored bytes with: what the body says, else what its shape says.
-/// `None` when it says nothing.
-#[must_use]
-pub fn media_type_of(bytes: &[u8]) -> Option<MediaType> {
-    let body = Body::read(&String::from_utf8_lossy(bytes)).ok()?;
-    body.named_type()
-        .or_else(|| body.shape())
-        .map(MediaType::new)
+/// What stored bytes say of their type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BodyTypes {
+    /// What they name.
+    pub(crate) named: Option<MediaType>,
+    /// What they look like.
+    pub(crate) shape: Option<MediaType>,
+}
+
+impl BodyTypes {
+    /// Both are `None` of what is no manifest.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let Ok(body) = Body::read(&String::from_utf8_lossy(bytes)) else {
+            return Self::default();
+        };
+        // What no header can carry is none.
+        let named = body.named_type().map(MediaType::new);
+        let is_written =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        Self {
+            named: named.filter(|named| is_written(named.as_str())),
+            shape: body.shape().map(MediaType::new),
+        }
+    }
 }
 
 fn invalid(reason: impl Into<String>) -> ManifestError {

@@ -1,5 +1,7 @@
 //! Looking for data and links: a miss is not believed before the trash was looked at.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -9,7 +11,7 @@ use super::aside::aside;
 use crate::digest::Digest;
 use crate::hasher::digest_of;
 use crate::layout::{Key, parse_link};
-use crate::manifest::Manifest;
+use crate::manifest::{BodyTypes, Manifest};
 use crate::storage::{BlobReader, BlobStat, RangeSpec, Record, StorageError};
 
 /// The largest manifest that is read back from the store. Larger blobs are no manifests.
@@ -91,6 +93,23 @@ impl Inner {
         }
         self.manifests.insert(*digest, bytes.clone());
         Ok(bytes)
+    }
+
+    /// What these bytes, whose digest this is, say of their type: read once, since it cannot
+    /// change, whichever repository they are in.
+    pub(super) async fn types_of(
+        &self,
+        digest: &Digest,
+        bytes: &Bytes,
+    ) -> Result<Arc<BodyTypes>, StorageError> {
+        if let Some(known) = self.types.get(digest) {
+            return Ok(known);
+        }
+        let read = bytes.clone();
+        let reading = move || Arc::new(BodyTypes::of(&read));
+        let types = aside(bytes.len(), "reading a manifest", reading).await?;
+        self.types.insert(*digest, Arc::clone(&types));
+        Ok(types)
     }
 
     /// The manifest behind a link, as much of it as can be read; `None` when its bytes are missing

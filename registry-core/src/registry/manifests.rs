@@ -7,7 +7,6 @@ use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::events::EventAction;
 use crate::layout::Key;
-use crate::manifest::media_type_of;
 use crate::media_type::MediaType;
 use crate::name::Tag;
 use crate::reference::Reference;
@@ -71,7 +70,7 @@ impl Repository {
             Err(StorageError::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let media_type = self.media_type(digest, &bytes).await?;
+        let media_type = self.media_type(digest, &target, &bytes).await?;
         Ok(Some(ServedManifest {
             digest: *digest,
             bytes,
@@ -80,21 +79,21 @@ impl Repository {
     }
 
     /// The type that the body names; else the hint of its push; else what its shape says.
-    async fn media_type(&self, digest: &Digest, bytes: &Bytes) -> Result<MediaType, StorageError> {
-        if let Some(known) = self.inner.types.get(digest) {
-            return Ok(known);
-        }
-        let derived = media_type_of(bytes);
-        if let Some(named) = derived.as_ref().filter(|_| names_its_type(bytes)) {
-            // By digest alone: the same bytes name the same type in every repository.
-            self.inner.types.insert(*digest, named.clone());
+    async fn media_type(
+        &self,
+        digest: &Digest,
+        target: &Digest,
+        bytes: &Bytes,
+    ) -> Result<MediaType, StorageError> {
+        let types = self.inner.types_of(target, bytes).await?;
+        if let Some(named) = &types.named {
             return Ok(named.clone());
         }
         let path = Key::MediaType(self.name.clone(), *digest).path();
         let hint = self.inner.records.get(&path).await?;
         let hint = hint.and_then(|record| super::push::parse_hint(&record.value));
         Ok(hint
-            .or(derived)
+            .or_else(|| types.shape.clone())
             .unwrap_or_else(|| MediaType::new("application/octet-stream")))
     }
 
@@ -106,13 +105,4 @@ impl Repository {
             }
         })
     }
-}
-
-fn names_its_type(bytes: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Named {
-        media_type: Option<String>,
-    }
-    serde_json::from_slice::<Named>(bytes).is_ok_and(|body| body.media_type.is_some())
 }

@@ -38,7 +38,7 @@ use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::events::{Event, EventAction, EventSink, NoEvents};
 use crate::locks::KeyedLocks;
-use crate::media_type::MediaType;
+use crate::manifest::BodyTypes;
 use crate::name::RepositoryName;
 use crate::rules::Grant;
 use crate::storage::{BlobStore, RecordStore, Storage, UploadId};
@@ -94,7 +94,7 @@ struct Inner {
     finished: Finished,
     sightings: Sightings,
     manifests: Cache<Digest, Bytes, BytesWeight>,
-    types: Cache<Digest, MediaType>,
+    types: Cache<Digest, Arc<BodyTypes>>,
     scans: referrers::Scans,
 }
 

@@ -29,6 +29,8 @@ mod server;
 #[cfg(feature = "fs")]
 mod stopping;
 #[cfg(feature = "fs")]
+mod swapped;
+#[cfg(feature = "fs")]
 mod trace;
 mod uploads;
 

@@ -8,7 +8,8 @@ fn load(body: &[u8]) -> Result<Manifest, ManifestError> {
 }
 
 fn type_of(body: &[u8]) -> Option<String> {
-    media_type_of(body).map(|found| found.as_str().to_owned())
+    let BodyTypes { named, shape } = BodyTypes::of(body);
+    named.or(shape).map(|found| found.as_str().to_owned())
 }
 
 /// Bodies that distribution answers with 201, whatever stands in `named`.
@@ -69,6 +70,15 @@ fn of_two_types_the_last_counts_as_in_go() {
     assert_eq!(two(oci, &format!("\"{docker}\"")), docker);
     assert_eq!(two(docker, r#""""#), oci);
     assert_eq!(two(docker, "null"), docker);
+}
+
+#[test]
+fn a_type_that_no_header_can_carry_is_none() {
+    for named in [r"a/b\nX: y", "a/é", " ", ";a=b", "a\u{7f}"] {
+        let body = image(&format!(r#","mediaType":"{named}""#));
+        let expected = Some(media_type::OCI_MANIFEST);
+        assert_eq!(type_of(body.as_bytes()).as_deref(), expected, "{named:?}");
+    }
 }
 
 #[test]
