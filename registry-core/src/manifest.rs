@@ -14,6 +14,10 @@ use self::body::{Body, Descriptor};
 use crate::digest::{AnyDigest, Digest};
 use crate::media_type::{self, MediaType};
 
+/// The most bytes of a manifest, whatever the configuration allows: what is accepted must be read
+/// back, and should stay in memory. Clients read 4 MiB and a little, and distribution takes no more.
+pub const MAX_BYTES: usize = 7 << 20;
+
 /// Most descriptors in one manifest.
 pub const MAX_DESCRIPTORS: usize = 10_000;
 

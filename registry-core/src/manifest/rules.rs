@@ -1,12 +1,15 @@
 //! The rules that a manifest must keep when it is pushed.
 
 use super::body::{Body, Descriptor};
-use super::{Kind, MAX_DEPTH, MAX_DESCRIPTORS, ManifestError, invalid, url};
+use super::{Kind, MAX_BYTES, MAX_DEPTH, MAX_DESCRIPTORS, ManifestError, invalid, url};
 use crate::media_type::{self, ELSEWHERE, MediaType, PLAIN_LAYERS};
 
 /// The text, if every member of it is sound, those that we pass over as well: no lone surrogates,
 /// no numbers beyond all bounds.
 pub(super) fn sound(bytes: &[u8]) -> Result<&str, ManifestError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(invalid(format!("larger than {MAX_BYTES} bytes")));
+    }
     check_depth(bytes)?;
     let text = std::str::from_utf8(bytes).map_err(|error| invalid(format!("not JSON: {error}")))?;
     let _: serde_json::Value =

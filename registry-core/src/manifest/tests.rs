@@ -97,6 +97,9 @@ fn what_is_not_sound_json_is_refused() {
     }
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     refused(&image(&format!(r#","x":{deep}"#)), oci, "nested deeper");
+    let padded = |len: usize| image("") + &" ".repeat(len - image("").len());
+    assert!(parse(&padded(MAX_BYTES), oci).is_ok());
+    refused(&padded(MAX_BYTES + 1), oci, "larger than");
     let brackets = format!(r#","x":"{}""#, "[".repeat(1000));
     assert!(parse(&image(&brackets), oci).is_ok());
 }

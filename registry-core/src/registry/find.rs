@@ -11,11 +11,8 @@ use super::aside::aside;
 use crate::digest::Digest;
 use crate::hasher::digest_of;
 use crate::layout::{Key, parse_link};
-use crate::manifest::{BodyTypes, Manifest};
+use crate::manifest::{BodyTypes, MAX_BYTES, Manifest};
 use crate::storage::{BlobReader, BlobStat, RangeSpec, Record, StorageError};
-
-/// The largest manifest that is read back from the store. Larger blobs are no manifests.
-const LARGEST_MANIFEST: u64 = 64 << 20;
 
 impl Inner {
     /// The blob's size and age. Data, then a copy in the trash, then data again, and all of that
@@ -132,7 +129,7 @@ impl Inner {
     async fn read_small(&self, digest: &Digest) -> Result<Bytes, StorageError> {
         let mut reader = self.open(digest, None).await?;
         let (size, _) = reader.extent();
-        if size > LARGEST_MANIFEST {
+        if size > MAX_BYTES as u64 {
             return Err(StorageError::backend(
                 "registry",
                 "reading a manifest",

@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, Weighter};
 
 pub use self::blobs::{BlobContent, BlobInfo};
 pub use self::manifests::ServedManifest;
@@ -93,13 +93,18 @@ struct Inner {
     writers: KeyedLocks<UploadId>,
     finished: Finished,
     sightings: Sightings,
-    manifests: Cache<Digest, Bytes, BytesWeight>,
+    manifests: ManifestCache,
     types: Cache<Digest, Arc<BodyTypes>>,
     scans: referrers::Scans,
 }
 
 /// Bytes of manifests kept in memory.
 const MANIFEST_CACHE: u64 = 64 << 20;
+
+/// Parts of that memory, each with a lock of its own. By itself the cache has four for each
+/// processor, and with many of those none would have room for a large manifest; so few still leave
+/// readers, who share a lock, alone.
+const MANIFEST_SHARDS: usize = 8;
 
 #[derive(Clone)]
 struct BytesWeight;
@@ -108,6 +113,22 @@ impl Weighter<Digest, Bytes> for BytesWeight {
     fn weight(&self, _digest: &Digest, bytes: &Bytes) -> u64 {
         bytes.len() as u64 + 128
     }
+}
+
+type ManifestCache = Cache<Digest, Bytes, BytesWeight>;
+
+fn manifest_cache() -> ManifestCache {
+    let options = quick_cache::OptionsBuilder::new()
+        .shards(MANIFEST_SHARDS)
+        .estimated_items_capacity(20_000)
+        .weight_capacity(MANIFEST_CACHE)
+        .build();
+    let Ok(options) = options else {
+        // Both capacities are given.
+        return Cache::with_weighter(20_000, MANIFEST_CACHE, BytesWeight);
+    };
+    let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+    Cache::with_options(options, BytesWeight, hasher, lifecycle)
 }
 
 impl Registry {
@@ -126,7 +147,7 @@ impl Registry {
             writers: KeyedLocks::default(),
             finished: Finished::default(),
             sightings: Sightings::default(),
-            manifests: Cache::with_weighter(20_000, MANIFEST_CACHE, BytesWeight),
+            manifests: manifest_cache(),
             types: Cache::new(20_000),
             scans: referrers::Scans::default(),
             options,
@@ -191,5 +212,22 @@ impl fmt::Debug for Inner {
             .field("blobs", &self.blobs)
             .field("records", &self.records)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hasher::digest_of;
+    use crate::manifest::MAX_BYTES;
+
+    #[test]
+    fn the_largest_manifest_stays_in_memory_on_any_machine() {
+        let cache = manifest_cache();
+        let bytes = Bytes::from(vec![0; MAX_BYTES]);
+        let digest = digest_of(crate::digest::Algorithm::Sha256, b"its address");
+        cache.insert(digest, bytes);
+        assert_eq!(cache.get(&digest).map(|bytes| bytes.len()), Some(MAX_BYTES));
+        assert_eq!(cache.num_shards(), MANIFEST_SHARDS);
     }
 }

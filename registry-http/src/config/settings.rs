@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use registry_core::access::Secret;
+use registry_core::manifest::MAX_BYTES;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -469,8 +470,13 @@ fn limits(raw: &RawLimits, layers: &Layers) -> Result<Limits, ConfigError> {
         given => Ok(given.map_or(default, |given| given.0)),
     };
     let default = Limits::default();
+    let manifest = counted("manifest", raw.manifest, default.manifest)?;
+    if manifest > MAX_BYTES {
+        let message = format!("must be at most {MAX_BYTES}");
+        return Err(layers.refuse(&["extensions", "limits", "manifest"], message));
+    }
     Ok(Limits {
-        manifest: counted("manifest", raw.manifest, default.manifest)?,
+        manifest,
         header: counted("header", raw.header, default.header)?,
         headers: counted("headers", raw.headers, default.headers)?,
         connections: counted("connections", raw.connections, default.connections)?,

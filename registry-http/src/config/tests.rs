@@ -180,6 +180,10 @@ fn an_error_names_the_key_and_where_it_came_from() {
             "`extensions.limits.connections` (config.yml:3:23): ",
         ),
         (
+            "extensions: {limits: {manifest: 7340033}}",
+            "`extensions.limits.manifest` (config.yml:3:23): must be at most 7340032",
+        ),
+        (
             "extensions: {limits: {stall_timeout: 0s}}",
             "`extensions.limits.stall_timeout` (config.yml:3:23): ",
         ),
