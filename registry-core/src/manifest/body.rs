@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -208,12 +210,20 @@ impl Descriptor {
         match member.name {
             "mediaType" => self.media_type = read(member)?.or(self.media_type.take()),
             "size" => self.size = read(member)?.or(self.size),
-            "urls" => self.urls = read(member)?.unwrap_or_default(),
-            "annotations" => return annotations(member)?.1.map_or(Ok(()), Err),
-            "platform" if !member.is_null() => {
-                members(member.value.get(), &[]).map_err(|error| odd(member, &error))?;
+            "urls" => {
+                let urls: Vec<Option<String>> = read(member)?.unwrap_or_default();
+                self.urls = urls.into_iter().map(Option::unwrap_or_default).collect();
             }
+            "annotations" => return annotations(member)?.1.map_or(Ok(()), Err),
+            "platform" if !member.is_null() => platform(member)?,
             "platform" => {}
+            "data" => {
+                let text: String = read(member)?.unwrap_or_default();
+                // Go passes over ends of lines.
+                let text = text.replace(['\r', '\n'], "");
+                let data = STANDARD.decode(text);
+                data.map_err(|error| invalid(format!("data: {error}")))?;
+            }
             "digest" | "blobSum" => {
                 if let Some(text) = read::<String>(member)? {
                     let digest = text.parse();
@@ -241,6 +251,26 @@ fn list(member: &Member<'_>, digest: &'static str) -> Result<Vec<Descriptor>, Ma
     Ok(descriptors
         .map(|value| Descriptor::read(value, digest))
         .collect())
+}
+
+const PLATFORM: &[&str] = &[
+    "architecture",
+    "os",
+    "variant",
+    "os.version",
+    "os.features",
+    "features",
+];
+
+fn platform(platform: &Member<'_>) -> Result<(), ManifestError> {
+    let known = members(platform.value.get(), PLATFORM);
+    for member in known.map_err(|error| odd(platform, &error))? {
+        match member.name {
+            "os.features" | "features" => drop(read::<Vec<Option<String>>>(&member)?),
+            _ => drop(read::<String>(&member)?),
+        }
+    }
+    Ok(())
 }
 
 type Annotations = BTreeMap<String, String>;

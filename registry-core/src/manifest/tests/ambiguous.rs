@@ -117,3 +117,42 @@ fn the_layers_of_schema_1_mean_nothing_elsewhere() {
         assert_eq!((stored.needs().len(), stored.is_complete()), (1, true));
     }
 }
+
+#[test]
+fn what_distribution_could_not_read_back_is_refused() {
+    let body = |extra: &str| {
+        let layer = descriptor("a/b").replace('}', &format!(",{extra}}}"));
+        image("").replace("[]", &format!("[{layer}]"))
+    };
+    for extra in [
+        r#""platform":5"#,
+        r#""platform":{"os":5}"#,
+        r#""platform":{"OS.Features":"a"}"#,
+        r#""annotations":{"a":5}"#,
+        r#""annotations":[]"#,
+        r#""artifactType":5"#,
+        r#""data":5"#,
+        r#""data":"!""#,
+        r#""urls":"x""#,
+        r#""urls":[5]"#,
+    ] {
+        let error = parse(&body(extra), media_type::OCI_MANIFEST).unwrap_err();
+        assert!(
+            matches!(error, ManifestError::Invalid(_)),
+            "{extra}: {error}"
+        );
+    }
+    for extra in [
+        r#""platform":null"#,
+        r#""platform":{"os":null,"os.features":["a",null],"more":5}"#,
+        r#""annotations":{"a":null},"artifactType":null"#,
+        r#""data":null,"urls":null"#,
+        r#""data":"e30=","urls":[null]"#,
+        r#""data":"e3\n0=","more":5"#,
+    ] {
+        assert!(
+            parse(&body(extra), media_type::OCI_MANIFEST).is_ok(),
+            "{extra}"
+        );
+    }
+}
