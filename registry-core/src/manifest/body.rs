@@ -115,8 +115,8 @@ impl Body {
         self.media_type.as_deref().filter(|text| !text.is_empty())
     }
 
-    /// The type that it looks like. A list that is null makes an index only of what is nothing
-    /// else, since to distribution it is no list.
+    /// The type that it looks like. A list that is null is no list; what has none, and no config
+    /// either, was accepted by distribution as an index or not at all.
     pub(super) fn shape(&self) -> Option<&'static str> {
         let schema1 = self.holds(FS_LAYERS);
         if schema1 && self.schema_version == Some(1) {
@@ -128,7 +128,7 @@ impl Body {
         } else if schema1 {
             Some(media_type::SCHEMA1)
         } else {
-            self.has("manifests").then_some(media_type::OCI_INDEX)
+            (self.schema_version == Some(2)).then_some(media_type::OCI_INDEX)
         }
     }
 

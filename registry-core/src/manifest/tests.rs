@@ -141,7 +141,8 @@ fn required_members_are_required() {
     );
     refused(&image(""), media_type::DOCKER_MANIFEST, "mediaType must be");
     refused(&image(""), "text/plain", "unsupported manifest media type");
-    refused(r#"{"schemaVersion":2}"#, "", "neither");
+    refused(r#"{"schemaVersion":2}"#, "", "must have manifests");
+    refused("{}", "", "neither");
     let bad =
         r#"{"schemaVersion":2,"manifests":[{"mediaType":"a/b","digest":"sha256:x","size":1}]}"#;
     assert_eq!(

@@ -60,6 +60,20 @@ fn what_distribution_accepted_has_its_type_and_what_it_needs() {
 }
 
 #[test]
+fn an_index_without_a_list_is_one_still() {
+    for list in [
+        "",
+        r#","manifests":null"#,
+        r#","layers":null,"config":null"#,
+    ] {
+        let body = format!(r#"{{"schemaVersion":2{list}}}"#);
+        let expected = Some(media_type::OCI_INDEX);
+        assert_eq!(type_of(body.as_bytes()).as_deref(), expected, "{body}");
+        assert!(load(body.as_bytes()).unwrap().is_complete(), "{body}");
+    }
+}
+
+#[test]
 fn of_two_types_the_last_counts_as_in_go() {
     let (docker, oci) = (media_type::DOCKER_MANIFEST, media_type::OCI_MANIFEST);
     let two = |first: &str, second: &str| {
@@ -111,15 +125,7 @@ fn what_cannot_be_read_is_told() {
             .unwrap()
             .is_complete()
     );
-    for garbage in [
-        "",
-        "garbage",
-        "{",
-        "[]",
-        "5",
-        "{}",
-        r#"{"schemaVersion":2}"#,
-    ] {
+    for garbage in ["", "garbage", "{", "[]", "5", "{}"] {
         assert!(load(garbage.as_bytes()).is_err(), "{garbage}");
         assert_eq!(type_of(garbage.as_bytes()), None, "{garbage}");
     }
