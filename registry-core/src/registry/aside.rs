@@ -27,3 +27,6 @@ pub(super) async fn on_the_pool<T: Send + 'static>(
         .await
         .map_err(|error| StorageError::backend("registry", doing, error))
 }
+
+#[cfg(test)]
+mod tests;

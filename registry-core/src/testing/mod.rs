@@ -9,7 +9,7 @@
 pub mod clauses;
 pub mod failing;
 pub mod faults;
-mod image;
+pub(crate) mod image;
 pub mod interleaving;
 
 use std::hash::{BuildHasher, RandomState};

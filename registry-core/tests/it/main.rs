@@ -2,6 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "nothing in here is not a test")]
 
 mod faults;
-mod large;
 mod memory;
 mod spooled;

@@ -1,15 +1,14 @@
-//! Large manifests: they keep no worker from other requests.
-
 use std::pin::pin;
 use std::sync::mpsc;
 
+use crate::Reference;
+use crate::storage::MemoryDriver;
+use crate::storage::Storage;
+use crate::testing::ambient;
 use futures_util::future::poll_immediate;
-use registry_core::storage::MemoryDriver;
-use registry_core::testing::ambient;
-use registry_core::{Reference, Storage};
 use tokio::runtime;
 
-use crate::image::{Image, by_tag, repository};
+use crate::testing::image::{Image, by_tag, repository};
 
 /// An image whose manifest is so large by white space.
 fn image(len: usize) -> Image {
