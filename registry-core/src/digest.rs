@@ -150,8 +150,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The longest text of a digest of another algorithm: twice the longest that is in use, and short
-/// enough for a header.
+/// The longest text of a digest of another algorithm: room for 128 bytes of hash and any name, and
+/// short enough for a header.
 const LONGEST_OTHER: usize = 512;
 
 /// A digest as a descriptor names it: well formed, but perhaps of an algorithm that we cannot
