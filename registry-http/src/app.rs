@@ -36,23 +36,6 @@ pub(crate) struct AppConfig {
     pub(crate) access_log: bool,
 }
 
-impl Default for AppConfig {
-    fn default() -> Self {
-        Self {
-            limits: Limits {
-                catalog: 1000,
-                tags: 1000,
-            },
-            manifest_limit: 4 << 20,
-            prefix: String::new(),
-            host: None,
-            absolute: false,
-            headers: Vec::new(),
-            access_log: true,
-        }
-    }
-}
-
 /// Everything that a request needs.
 #[derive(Debug)]
 pub(crate) struct App {
