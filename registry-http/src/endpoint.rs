@@ -16,9 +16,9 @@ use crate::error::ApiError;
 /// One operation of the API, with all that its URL says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// `GET /`: are you alive?
+    /// `/`: are you alive?
     Root,
-    /// `GET /v2/`: do you speak this, and may I?
+    /// `/v2/`: do you speak this, and may I?
     Ping,
     Catalog {
         page: PageRequest,
@@ -105,13 +105,15 @@ pub(crate) struct ReferrersQuery {
     pub(crate) last: Option<Digest>,
 }
 
-/// Limits that the configuration sets for queries.
+/// Limits that the configuration sets for requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Most entries of a catalog page (`catalog.maxentries`).
     pub(crate) catalog: usize,
     /// Most entries of a tags page that a client may ask for (`tags.maxtags`).
     pub(crate) tags: usize,
+    /// Whether only reading is allowed.
+    pub(crate) read_only: bool,
 }
 
 /// What a request cannot do without, and what it would use if it may.

@@ -30,8 +30,8 @@ pub(crate) enum ApiError {
     NameInvalid(String),
     #[error("no such path")]
     NotFound,
-    #[error("bad number {0:?}")]
-    PaginationNumber(String),
+    #[error("bad number {0}")]
+    PaginationNumber(Value),
     #[error("range not satisfiable")]
     Range { size: u64 },
     #[error("tag {0:?} does not match the grammar")]
@@ -101,10 +101,7 @@ impl ApiError {
                 RegistryError::Storage(_) => json!({ "request": request_id }),
                 _ => Value::Null,
             },
-            Self::PaginationNumber(text) => match text.parse::<i64>() {
-                Ok(n) => json!({ "n": n }),
-                Err(_) => json!({ "n": text }),
-            },
+            Self::PaginationNumber(n) => json!({ "n": n }),
             Self::Unauthorized { scope, .. } => scope.clone(),
             Self::Internal => json!({ "request": request_id }),
             Self::MethodNotAllowed { .. } | Self::Denied | Self::Unavailable => Value::Null,

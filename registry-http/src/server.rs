@@ -239,6 +239,7 @@ fn app_config(config: &Config) -> AppConfig {
         limits: endpoint::Limits {
             catalog: config.catalog_max,
             tags: config.tags_max,
+            read_only: config.readonly,
         },
         manifest_limit: config.limits.manifest,
         prefix: http.prefix.trim_end_matches('/').to_owned(),

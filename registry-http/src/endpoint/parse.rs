@@ -21,85 +21,89 @@ const MAX_TAGS: usize = 64;
 /// What a request wants.
 pub(crate) fn parse(method: &Method, uri: &Uri, limits: Limits) -> Result<Endpoint, ApiError> {
     let path = decode(uri.path())?;
-    let query = Query::parse(uri.query())?;
-    let head = *method == Method::HEAD;
-    let reads = head || *method == Method::GET;
-    match path.as_str() {
-        "/" if reads => return Ok(Endpoint::Root),
-        "/v2/" | "/v2" if reads => return Ok(Endpoint::Ping),
-        "/" | "/v2/" | "/v2" => return method_not_allowed(method, GET),
-        "/v2/_catalog" | "/v2/_catalog/" => {
-            if !reads {
-                return method_not_allowed(method, GET);
-            }
-            return Ok(Endpoint::Catalog {
-                page: catalog_page(&query, limits)?,
-            });
+    let query = Query::parse(uri.query());
+    let parsed = match fixed(method, &path, &query, limits) {
+        Some(parsed) => parsed,
+        None => {
+            let rest = path.strip_prefix("/v2/").ok_or(ApiError::NotFound)?;
+            let rest = rest.strip_suffix('/').unwrap_or(rest);
+            below(method, rest, &query, limits)
         }
-        _ => {}
+    };
+    match limits.read_only {
+        true => only_reading(method, parsed),
+        false => parsed,
     }
-    let rest = path.strip_prefix("/v2/").ok_or(ApiError::NotFound)?;
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// The paths that no repository has a part in.
+fn fixed(
+    method: &Method,
+    path: &str,
+    query: &Query,
+    limits: Limits,
+) -> Option<Result<Endpoint, ApiError>> {
+    Some(match path {
+        "/" | "/v2" | "/v2/" if *method == Method::CONNECT => method_not_allowed(method, GET),
+        // Whatever the method, as in distribution.
+        "/" => Ok(Endpoint::Root),
+        "/v2" | "/v2/" => Ok(Endpoint::Ping),
+        "/v2/_catalog" | "/v2/_catalog/" if !reads(method) => method_not_allowed(method, GET),
+        "/v2/_catalog" | "/v2/_catalog/" => {
+            catalog_page(query, limits).map(|page| Endpoint::Catalog { page })
+        }
+        _ => return None,
+    })
+}
+
+/// The paths of a repository, without `/v2/` and a slash at the end.
+fn below(method: &Method, rest: &str, query: &Query, limits: Limits) -> Result<Endpoint, ApiError> {
     if let Some(name) = rest.strip_suffix("/tags/list") {
         let repo = name_of(name)?;
-        if !reads {
+        if !reads(method) {
             return method_not_allowed(method, GET);
         }
-        return Ok(Endpoint::ListTags {
-            repo,
-            page: tags_page(&query, limits)?,
-        });
+        let page = tags_page(query, limits)?;
+        return Ok(Endpoint::ListTags { repo, page });
     }
     if let Some(name) = rest.strip_suffix("/blobs/uploads") {
         let repo = name_of(name)?;
         if *method != Method::POST {
             return method_not_allowed(method, UPLOADS);
         }
-        return Ok(Endpoint::StartUpload {
-            repo,
-            start: start(&query)?,
-        });
+        let start = start(query)?;
+        return Ok(Endpoint::StartUpload { repo, start });
     }
     let (above, last) = rest.rsplit_once('/').ok_or(ApiError::NotFound)?;
     if let Some(name) = above.strip_suffix("/blobs/uploads") {
-        return upload(method, name_of(name)?, last, &query);
+        return upload(method, name_of(name)?, last, query);
     }
     if let Some(name) = above.strip_suffix("/blobs") {
-        let repo = name_of(name)?;
-        let digest = digest_of(last)?;
-        return match *method {
-            Method::GET | Method::HEAD => Ok(Endpoint::GetBlob { repo, digest, head }),
-            Method::DELETE => Ok(Endpoint::DeleteBlob { repo, digest }),
-            _ => method_not_allowed(method, BLOB),
-        };
+        return blob(method, name_of(name)?, digest_of(last)?);
     }
     if let Some(name) = above.strip_suffix("/manifests") {
-        return manifest(method, name_of(name)?, last, &query);
+        return manifest(method, name_of(name)?, last, query);
     }
     if let Some(name) = above.strip_suffix("/referrers") {
-        let repo = name_of(name)?;
-        let subject = digest_of(last)?;
-        if !reads {
-            return method_not_allowed(method, GET);
-        }
-        // A client that does not encode the `+` of `application/x+json` shows up with a space.
-        let types = query.all("artifactType").filter(|text| !text.is_empty());
-        let types = types.map(|text| text.replace(' ', "+")).collect();
-        let page = ReferrersQuery {
-            n: query
-                .first("n")
-                .map(|text| number(text, None))
-                .transpose()?,
-            last: query.first("last").and_then(|text| text.parse().ok()),
-        };
-        return Ok(Endpoint::Referrers {
-            repo,
-            subject,
-            types,
-            page,
-        });
+        return referrers(method, name_of(name)?, digest_of(last)?, query);
     }
     Err(ApiError::NotFound)
+}
+
+/// Where nothing may change, the methods that change something do not exist.
+fn only_reading(method: &Method, parsed: Result<Endpoint, ApiError>) -> Result<Endpoint, ApiError> {
+    match parsed {
+        Ok(Endpoint::Options { .. }) => Ok(Endpoint::Options { allow: GET }),
+        Err(ApiError::MethodNotAllowed { .. }) => Err(ApiError::MethodNotAllowed { allow: GET }),
+        Ok(Endpoint::Root | Endpoint::Ping)
+        | Err(ApiError::NotFound | ApiError::BadRequest(_) | ApiError::NameInvalid(_)) => parsed,
+        _ if reads(method) => parsed,
+        _ => Err(ApiError::MethodNotAllowed { allow: GET }),
+    }
 }
 
 /// Decoded once. A slash or a dot-dot that was hidden by encoding is refused, never resolved.
@@ -128,6 +132,39 @@ fn digest_of(text: &str) -> Result<Digest, ApiError> {
 
 fn digest_invalid(reason: &str) -> ApiError {
     RegistryError::DigestInvalid(reason.to_owned()).into()
+}
+
+fn blob(method: &Method, repo: RepositoryName, digest: Digest) -> Result<Endpoint, ApiError> {
+    let head = *method == Method::HEAD;
+    match *method {
+        Method::GET | Method::HEAD => Ok(Endpoint::GetBlob { repo, digest, head }),
+        Method::DELETE => Ok(Endpoint::DeleteBlob { repo, digest }),
+        _ => method_not_allowed(method, BLOB),
+    }
+}
+
+fn referrers(
+    method: &Method,
+    repo: RepositoryName,
+    subject: Digest,
+    query: &Query,
+) -> Result<Endpoint, ApiError> {
+    if !reads(method) {
+        return method_not_allowed(method, GET);
+    }
+    // A client that does not encode the `+` of `application/x+json` shows up with a space.
+    let types = query.all("artifactType").filter(|text| !text.is_empty());
+    let types = types.map(|text| text.replace(' ', "+")).collect();
+    let page = ReferrersQuery {
+        n: count(query)?,
+        last: query.first("last").and_then(|text| text.parse().ok()),
+    };
+    Ok(Endpoint::Referrers {
+        repo,
+        subject,
+        types,
+        page,
+    })
 }
 
 fn upload(
@@ -247,18 +284,25 @@ fn put_manifest(
 }
 
 /// A number that is not negative. One too large to count with is as large as can be.
-fn number(text: &str, most: Option<usize>) -> Result<usize, ApiError> {
-    let invalid = || ApiError::PaginationNumber(text.to_owned());
+fn number(text: &str) -> Option<usize> {
     let digits = text.strip_prefix('+').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(invalid());
-    }
-    let n = digits.parse().unwrap_or(usize::MAX);
-    if most.is_some_and(|most| n > most) {
-        Err(invalid())
-    } else {
-        Ok(n)
-    }
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().unwrap_or(usize::MAX))
+}
+
+/// `n`, where it is given and not empty.
+fn n_of(query: &Query) -> Option<&str> {
+    query.first("n").filter(|text| !text.is_empty())
+}
+
+/// How many are wanted. What is refused is told as distribution's lists of tags tell it: as the
+/// number that was read, or 0.
+fn count(query: &Query) -> Result<Option<usize>, ApiError> {
+    let Some(text) = n_of(query) else {
+        return Ok(None);
+    };
+    let refused = || ApiError::PaginationNumber(text.parse::<i64>().unwrap_or(0).into());
+    number(text).map(Some).ok_or_else(refused)
 }
 
 fn last_of(query: &Query) -> Option<String> {
@@ -268,27 +312,27 @@ fn last_of(query: &Query) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// 100 where nothing is asked for; more than the maximum is refused.
+/// 100 where nothing is asked for; more than the maximum is refused. distribution tells that
+/// number as a number, and what is none as it came.
 fn catalog_page(query: &Query, limits: Limits) -> Result<PageRequest, ApiError> {
-    let n = query.first("n").filter(|text| !text.is_empty());
-    let n = n
-        .map(|text| number(text, Some(limits.catalog)))
-        .transpose()?;
+    let n = match n_of(query) {
+        None => limits.catalog.min(100),
+        Some(text) => match number(text) {
+            Some(n) if n <= limits.catalog => n,
+            Some(n) if n < usize::MAX => return Err(ApiError::PaginationNumber(n.into())),
+            _ => return Err(ApiError::PaginationNumber(text.into())),
+        },
+    };
     Ok(PageRequest {
-        n: Some(n.unwrap_or(limits.catalog.min(100))),
+        n: Some(n),
         last: last_of(query),
     })
 }
 
 /// All where nothing is asked for; more than the maximum is cut down.
 fn tags_page(query: &Query, limits: Limits) -> Result<PageRequest, ApiError> {
-    let n = query.first("n").filter(|text| !text.is_empty());
-    let n = n
-        .map(|text| number(text, None))
-        .transpose()?
-        .map(|n| n.min(limits.tags));
     Ok(PageRequest {
-        n,
+        n: count(query)?.map(|n| n.min(limits.tags)),
         last: last_of(query),
     })
 }

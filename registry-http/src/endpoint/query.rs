@@ -1,8 +1,7 @@
 //! Query strings: form-decoded, the first of several values wins, unknown names are passed over.
+//! What is not UTF-8 is no value that anybody expects, and may be that of an unknown name.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-
-use crate::error::ApiError;
 
 /// What stays as it is in a query that we write.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
@@ -20,13 +19,10 @@ pub(crate) fn encode(text: &str) -> String {
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn parse(text: Option<&str>) -> Result<Self, ApiError> {
+    pub(super) fn parse(text: Option<&str>) -> Self {
         let decode = |part: &str| {
             let spaced = part.replace('+', " ");
-            let decoded = percent_decode_str(&spaced).decode_utf8();
-            decoded
-                .map(|text| text.into_owned())
-                .map_err(|_| ApiError::BadRequest("query is not UTF-8"))
+            percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
         };
         let pairs = text
             .unwrap_or_default()
@@ -34,9 +30,9 @@ impl Query {
             .filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decode(name)?, decode(value)?))
+            (decode(name), decode(value))
         });
-        Ok(Self(pairs.collect::<Result<_, ApiError>>()?))
+        Self(pairs.collect())
     }
 
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {

@@ -6,6 +6,7 @@ use registry_core::storage::UploadId;
 const LIMITS: Limits = Limits {
     catalog: 1000,
     tags: 1000,
+    read_only: false,
 };
 const SHA: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
@@ -169,7 +170,6 @@ fn a_wrong_method_says_which_are_right() {
         Err(ApiError::MethodNotAllowed { allow }) | Ok(Endpoint::Options { allow }) => allow,
         other => panic!("{path}: {other:?}"),
     };
-    assert_eq!(allow("POST", "/v2/"), "GET, HEAD");
     assert_eq!(allow("PUT", "/v2/_catalog"), "GET, HEAD");
     assert_eq!(
         allow("PUT", &format!("/v2/a/blobs/{SHA}")),
@@ -178,6 +178,71 @@ fn a_wrong_method_says_which_are_right() {
     assert_eq!(allow("POST", "/v2/a/manifests/t"), "DELETE, GET, HEAD, PUT");
     assert_eq!(allow("GET", "/v2/a/blobs/uploads/"), "POST");
     assert_eq!(allow("OPTIONS", "/v2/a/tags/list"), "GET, HEAD");
+}
+
+#[test]
+fn the_support_check_has_no_wrong_method() {
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
+        assert_eq!(parsed(method, "/v2/").unwrap(), Endpoint::Ping, "{method}");
+        assert_eq!(parsed(method, "/").unwrap(), Endpoint::Root, "{method}");
+    }
+    // It would turn the connection into something else.
+    assert_eq!(code("CONNECT", "/v2/"), "405 UNSUPPORTED");
+}
+
+#[test]
+fn where_nothing_may_change_only_reading_is_allowed() {
+    let limits = Limits {
+        read_only: true,
+        ..LIMITS
+    };
+    let id = UploadId::new(1);
+    let blob = format!("/v2/a/blobs/{SHA}");
+    let upload = format!("/v2/a/blobs/uploads/{id}");
+    for (method, path) in [
+        ("POST", "/v2/a/blobs/uploads/"),
+        ("POST", "/v2/a/blobs/uploads/?digest=bad"),
+        ("PATCH", &upload),
+        ("PUT", &upload),
+        ("DELETE", &upload),
+        ("DELETE", &blob),
+        ("PUT", "/v2/a/manifests/t"),
+        ("DELETE", "/v2/a/manifests/t"),
+        ("POST", "/v2/a/manifests/t"),
+        ("OPTIONS", "/v2/a/manifests/t"),
+    ] {
+        let method = method.parse().unwrap();
+        let allow = match parse(&method, &path.parse().unwrap(), limits) {
+            Err(ApiError::MethodNotAllowed { allow }) | Ok(Endpoint::Options { allow }) => allow,
+            other => panic!("{method} {path}: {other:?}"),
+        };
+        assert_eq!(allow, "GET, HEAD", "{method} {path}");
+    }
+    let reading = ["/v2/", &blob, &upload, "/v2/a/manifests/t", "/v2/_catalog"];
+    for path in reading {
+        assert!(
+            parse(&Method::GET, &path.parse().unwrap(), limits).is_ok(),
+            "{path}"
+        );
+    }
+    let unknown = parse(&Method::PUT, &"/v1/a".parse().unwrap(), limits);
+    assert!(matches!(unknown, Err(ApiError::NotFound)));
+}
+
+#[test]
+fn a_query_that_is_no_text_harms_nothing_that_does_not_ask_for_it() {
+    let referrers = format!("/v2/a/referrers/{SHA}");
+    for path in ["/v2/", "/v2/_catalog", "/v2/a/tags/list", &referrers] {
+        let plain = parsed("GET", path).unwrap();
+        for query in ["x=%ff", "%ff=1", "%ff&%c3%28", "n=", "n=&x=%ff"] {
+            let asked = parsed("GET", &format!("{path}?{query}")).unwrap();
+            assert_eq!(asked, plain, "{path}?{query}");
+        }
+    }
+    assert_eq!(
+        code("GET", "/v2/_catalog?n=%ff"),
+        "400 PAGINATION_NUMBER_INVALID"
+    );
 }
 
 #[test]

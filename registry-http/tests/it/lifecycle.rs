@@ -133,6 +133,7 @@ fn read_only_servers_share_a_root_with_each_other_alone() {
         assert_eq!(get.send(address).body, b"shared");
         let post = Request::new("POST", "/v2/a/blobs/uploads/").send(address);
         post.expect(405, "UNSUPPORTED");
+        assert_eq!(post.header("allow"), "GET, HEAD");
     }
     let refused = server.beside(Setup::default()).err().unwrap();
     assert_eq!(refused.code, Some(1), "{refused:?}");

@@ -49,9 +49,11 @@ fn tags_are_listed_in_byte_order_and_by_page(server: &Server) {
         (none.json()["tags"].clone(), none.header("link")),
         (json!([]), "")
     );
-    server
-        .get("/v2/r/tags/list?n=x")
-        .expect(400, "PAGINATION_NUMBER_INVALID");
+    for (n, told) in [("x", 0), ("-1", -1), ("1.5", 0)] {
+        let answer = server.get(&format!("/v2/r/tags/list?n={n}"));
+        answer.expect(400, "PAGINATION_NUMBER_INVALID");
+        assert_eq!(answer.json()["errors"][0]["detail"], json!({ "n": told }));
+    }
     server
         .get("/v2/unused/tags/list")
         .expect(404, "NAME_UNKNOWN");
@@ -62,6 +64,15 @@ fn the_catalog_lists_repositories_in_byte_order_and_by_page(server: &Server) {
         server.get("/v2/_catalog").json(),
         json!({"repositories": []})
     );
+    for (n, told) in [
+        ("x", json!("x")),
+        ("-1", json!("-1")),
+        ("1001", json!(1001)),
+    ] {
+        let answer = server.get(&format!("/v2/_catalog?n={n}"));
+        answer.expect(400, "PAGINATION_NUMBER_INVALID");
+        assert_eq!(answer.json()["errors"][0]["detail"], json!({ "n": told }));
+    }
     let names = [
         "a",
         "a-b",

@@ -20,6 +20,14 @@ fn the_support_check_answers(server: &Server) {
             (200, b"{}".as_slice())
         );
         assert_eq!(answer.header("content-type"), "application/json");
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            let answer = server.send(Request::new(method, path));
+            assert_eq!(
+                (answer.status, &*answer.body),
+                (200, &b"{}"[..]),
+                "{method}"
+            );
+        }
     }
     let root = server.get("/");
     assert_eq!(
