@@ -29,27 +29,68 @@ static STREAMS: AtomicUsize = AtomicUsize::new(0);
 /// The body of a request. What a handler leaves of it can still be drained.
 pub(crate) struct RequestBody {
     stream: BodyDataStream,
-    ended: bool,
+    /// What was looked at before anyone took it.
+    peeked: Option<Result<Bytes, BoxError>>,
+    left: Left,
+}
+
+/// What is still to come of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Something,
+    Nothing,
+    /// It will not come: the client is gone, or stands still.
+    Lost,
 }
 
 impl RequestBody {
     pub(crate) fn new(body: Body) -> Self {
+        let stream = body.into_data_stream();
+        let left = match http_body::Body::is_end_stream(&stream) {
+            true => Left::Nothing,
+            false => Left::Something,
+        };
         Self {
-            stream: body.into_data_stream(),
-            ended: false,
+            stream,
+            peeked: None,
+            left,
+        }
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
+        if let Some(peeked) = self.peeked.take() {
+            return Some(peeked);
+        }
+        if self.left != Left::Something {
+            return None;
+        }
+        let next = self.stream.next().await;
+        self.left = match &next {
+            Some(Ok(_)) => Left::Something,
+            Some(Err(_)) => Left::Lost,
+            None => Left::Nothing,
+        };
+        next.map(|piece| piece.map_err(BoxError::from))
+    }
+
+    /// Whether it has no byte at all: a header may say so, and only the body itself says it of
+    /// one in chunks.
+    pub(crate) async fn is_empty(&mut self) -> bool {
+        loop {
+            match self.next().await {
+                None => return true,
+                Some(Ok(piece)) if piece.is_empty() => {}
+                something => {
+                    self.peeked = something;
+                    return false;
+                }
+            }
         }
     }
 
     /// As core takes it.
     pub(crate) fn pieces(&mut self) -> Pieces<'_> {
-        let ended = &mut self.ended;
-        let pieces = self.stream.by_ref().map_err(BoxError::from);
-        pieces
-            .chain(stream::poll_fn(move |_| {
-                *ended = true;
-                Poll::Ready(None)
-            }))
-            .boxed()
+        stream::unfold(self, async |body| Some((body.next().await?, body))).boxed()
     }
 
     /// All of it, or `None` when it is longer than `limit`.
@@ -68,11 +109,10 @@ impl RequestBody {
     /// Takes a bounded rest off the wire.
     pub(crate) async fn drain(&mut self) {
         let mut left = DRAIN;
-        while !self.ended && left > 0 {
-            match self.stream.next().await {
-                Some(Ok(piece)) => left = left.saturating_sub(piece.len()),
-                _ => self.ended = true,
-            }
+        while left > 0
+            && let Some(Ok(piece)) = self.next().await
+        {
+            left = left.saturating_sub(piece.len());
         }
     }
 }

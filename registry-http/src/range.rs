@@ -65,7 +65,8 @@ pub(crate) fn select(header: Option<&str>, size: u64) -> Selection {
 }
 
 /// `Content-Range` of an upload: `<start>-<end>`, inclusive; `bytes ` and `/total` are forgiven.
-/// First byte and length, or `None` when it is malformed.
+/// First byte and length, or `None` when it is malformed. A length of 0 is that of a range which
+/// ends before it begins; one that cannot be counted is as large as can be, as no body is.
 pub(crate) fn content_range(header: &str) -> Option<(u64, u64)> {
     let text = header.trim();
     let text = text
@@ -74,12 +75,10 @@ pub(crate) fn content_range(header: &str) -> Option<(u64, u64)> {
         .unwrap_or(text);
     let text = text.split('/').next().unwrap_or_default();
     match spec(text)? {
-        RangeSpec::Between(start, last) => Some((
-            start,
-            last.checked_sub(start)
-                .and_then(|len| len.checked_add(1))
-                .unwrap_or(0),
-        )),
+        RangeSpec::Between(start, last) => {
+            let span = last.checked_sub(start);
+            Some((start, span.map_or(0, |span| span.saturating_add(1))))
+        }
         _ => None,
     }
 }
@@ -120,6 +119,11 @@ mod tests {
         assert_eq!(content_range("0-9"), Some((0, 10)));
         assert_eq!(content_range("bytes 5-9/10"), Some((5, 5)));
         assert_eq!(content_range("9-0"), Some((9, 0)));
+        assert_eq!(content_range("9-8"), Some((9, 0)));
+        let most = u64::MAX;
+        assert_eq!(content_range(&format!("0-{most}")), Some((0, most)));
+        assert_eq!(content_range(&format!("1-{most}")), Some((1, most)));
+        assert_eq!(content_range(&format!("0-{most}0")), Some((0, most)));
         for bad in ["", "x", "5-", "-5", "1-2-3", "0x1-2", "+1-2"] {
             assert_eq!(content_range(bad), None, "{bad:?}");
         }

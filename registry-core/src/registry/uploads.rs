@@ -51,7 +51,7 @@ pub struct NewUpload {
 pub struct Append {
     /// Where they begin, by `Content-Range`.
     pub at: Option<u64>,
-    /// How many they are, by `Content-Range`.
+    /// How many they are, by `Content-Range`; 0 for a range that ends before it begins.
     pub len: Option<u64>,
     /// The length of the body, by `Content-Length`.
     pub declared: Option<u64>,

@@ -33,7 +33,8 @@ pub(super) async fn start(
         Start::Whole(digest) => {
             let append = append_of(&incoming.headers)?;
             // Some clients name the digest before they mean to send anything.
-            if append.declared == Some(0) && digest != digest_of(digest.algorithm(), b"") {
+            let nothing = digest == digest_of(digest.algorithm(), b"");
+            if !nothing && incoming.body.is_empty().await {
                 let new = repo.start_upload(digest.algorithm()).await?;
                 return Ok(opened(app, repo, new, &incoming.headers));
             }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::client::{Answer, Request, parse};
+use crate::client::{Answer, Request, exchange, parse};
 use crate::process::wait_for;
 use crate::server::{Server, sha256, sha512};
 
@@ -12,6 +12,8 @@ crate::on_each_driver![
     one_post_is_enough,
     sha512_is_as_good_as_sha256,
     chunks_must_follow_each_other,
+    a_range_that_ends_before_it_begins_is_refused,
+    lengths_that_cannot_be_added_are_refused,
     a_wrong_digest_is_refused_and_nothing_is_kept,
     a_missing_digest_leaves_the_upload_usable,
     an_upload_belongs_to_its_repository,
@@ -61,6 +63,75 @@ fn one_post_is_enough(server: &Server) {
     post(b"other").expect(400, "DIGEST_INVALID");
     assert_eq!(post(b"").status, 202);
     assert_eq!(server.get(&format!("/v2/a/blobs/{digest}")).body, b"whole");
+    // Without a body there is nothing to compare, however that is said.
+    let path = format!("/v2/a/blobs/uploads/?digest={digest}");
+    let bare = format!("POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let bare = parse(&exchange(server.address, bare.as_bytes())).unwrap();
+    let chunked = server.send(Request::new("POST", &path).chunked(b""));
+    for answer in [bare, chunked] {
+        assert_eq!((answer.status, answer.header("range")), (202, "0-0"));
+    }
+    let whole = server.send(Request::new("POST", &path).chunked(b"whole"));
+    assert_eq!(whole.status, 201);
+    // Unless the blob is that of no bytes.
+    let empty = format!("/v2/a/blobs/uploads/?digest={}", sha256(b""));
+    assert_eq!(server.send(Request::new("POST", &empty)).status, 201);
+    assert_eq!(
+        server
+            .send(Request::new("POST", &empty).chunked(b""))
+            .status,
+        201
+    );
+}
+
+fn a_range_that_ends_before_it_begins_is_refused(server: &Server) {
+    let url = url(server, "a");
+    let patch = |range: &str, body: &[u8]| {
+        let patch = Request::new("PATCH", &url).header("Content-Range", range);
+        server.send(patch.body(body))
+    };
+    let most = u64::MAX;
+    patch(&format!("0-{most}"), b"").expect(400, "SIZE_INVALID");
+    assert_eq!(patch("0-6", b"0123456").status, 202);
+    for (range, body) in [("7-3", "ab"), ("7-6", ""), ("7-0", ""), ("7-6", "ab")] {
+        let answer = patch(range, body.as_bytes());
+        answer.expect(416, "RANGE_INVALID");
+        assert_eq!(answer.header("range"), "0-6", "{range}");
+        assert!(
+            answer
+                .header("location")
+                .starts_with("/v2/a/blobs/uploads/")
+        );
+    }
+    patch("7-8", b"abc").expect(400, "SIZE_INVALID");
+    patch(&format!("7-{most}"), b"ab").expect(400, "SIZE_INVALID");
+    let chunked = Request::new("PATCH", &url).header("Content-Range", "7-6");
+    server
+        .send(chunked.chunked(b""))
+        .expect(416, "RANGE_INVALID");
+    assert_eq!(server.get(&url).header("range"), "0-6");
+    let put = Request::new("PUT", &format!("{url}&digest={}", sha256(b"0123456")));
+    let reversed = server.send(put.header("Content-Range", "7-6"));
+    reversed.expect(416, "RANGE_INVALID");
+    assert_eq!(patch("7-8", b"ab").status, 202);
+}
+
+fn lengths_that_cannot_be_added_are_refused(server: &Server) {
+    let url = url(server, "a");
+    let ten = Request::new("PATCH", &url).body(b"0123456789");
+    assert_eq!(server.send(ten).status, 202);
+    let put = format!(
+        "PUT {url}&digest={} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        sha256(b"0123456789"),
+        u64::MAX - 3
+    );
+    let mut stream = server.process.connect();
+    stream.write_all(put.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    parse(&answer).unwrap().expect(400, "SIZE_INVALID");
+    assert_eq!(server.get(&url).header("range"), "0-9");
 }
 
 fn sha512_is_as_good_as_sha256(server: &Server) {

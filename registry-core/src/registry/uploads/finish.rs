@@ -152,9 +152,15 @@ impl Repository {
             upload.algorithm = digest.algorithm();
         }
         let hasher = self.hasher(upload, from.clone()).await?;
+        let size = match append.declared {
+            Some(declared) => Some(declared.checked_add(upload.len).ok_or_else(|| {
+                RegistryError::SizeInvalid(format!("Content-Length is {declared}"))
+            })?),
+            None => None,
+        };
         let hint = UploadHint {
             digest: (upload.len == 0).then_some(*digest),
-            size: append.declared.map(|declared| declared + upload.len),
+            size,
         };
         let resumed = from.is_some();
         match self.inner.blobs.open_upload(&upload.id, from, hint).await {

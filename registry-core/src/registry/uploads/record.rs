@@ -80,7 +80,7 @@ impl Upload {
 
     /// Whether a request's bytes belong where the upload stands.
     pub(super) fn expect(&self, append: Append) -> Result<(), RegistryError> {
-        if append.at.is_some_and(|at| at != self.len) {
+        if append.at.is_some_and(|at| at != self.len) || append.len == Some(0) {
             return Err(RegistryError::RangeInvalid(self.progress()));
         }
         match (append.len, append.declared) {
