@@ -160,29 +160,29 @@ impl Repository {
         body: Body<'_>,
     ) -> Result<Progress, RegistryError> {
         self.must_write()?;
-        match self.append(url, append, body).await {
+        let (_only, upload) = self.enter(url).await?;
+        upload.expect(append)?;
+        match self.append(upload, append, body).await {
             Err(RegistryError::Storage(StorageError::NotFound)) => {
                 Err(RegistryError::UploadUnknown)
             }
-            appended => appended,
+            appended => self.unless_busy(url, appended).await,
         }
     }
 
     async fn append(
         &self,
-        url: &UploadUrl,
+        mut upload: Upload,
         append: Append,
         mut body: Body<'_>,
     ) -> Result<Progress, RegistryError> {
-        let (_only, mut upload) = self.enter(url).await?;
-        upload.expect(append)?;
         let hint = UploadHint {
             digest: None,
             size: append.declared,
         };
         let from = upload.checkpoint.take();
         let hasher = self.hasher(&upload, from.clone()).await?;
-        let mut writer = self.inner.blobs.open_upload(&url.id, from, hint).await?;
+        let mut writer = self.inner.blobs.open_upload(&upload.id, from, hint).await?;
         // A write that fails ends here: the record still tells the older truth.
         let pumped = pump::pump(&mut body, Some(&mut *writer), hasher).await?;
         if pumped.cut.is_ok() && append.len.is_some_and(|len| len != pumped.received) {
@@ -219,11 +219,25 @@ impl Repository {
     pub async fn cancel_upload(&self, url: &UploadUrl) -> Result<(), RegistryError> {
         self.must_write()?;
         let (_only, upload) = self.enter(url).await?;
-        self.inner
-            .blobs
-            .abort_upload(&url.id, upload.checkpoint.clone())
-            .await?;
+        let at = upload.checkpoint.clone();
+        let aborted = self.inner.blobs.abort_upload(&url.id, at).await;
+        self.unless_busy(url, aborted.map_err(Into::into)).await?;
         self.close(&upload).await
+    }
+
+    /// A store that sees another writer, of another process, means what `enter` says of one of
+    /// this process.
+    async fn unless_busy<T>(
+        &self,
+        url: &UploadUrl,
+        done: Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        match done {
+            Err(RegistryError::Storage(StorageError::Busy)) => Err(RegistryError::RangeInvalid(
+                self.load(url).await?.progress(),
+            )),
+            done => done,
+        }
     }
 
     /// The upload, for its one writer.
@@ -326,3 +340,6 @@ impl Repository {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

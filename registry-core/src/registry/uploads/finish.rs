@@ -42,7 +42,8 @@ impl Repository {
         if !upload.is_all_of(digest) {
             upload.expect(append)?;
         }
-        self.finish(upload, append, body, digest).await
+        let finished = self.finish(upload, append, body, digest).await;
+        self.unless_busy(url, finished).await
     }
 
     /// An upload begun and finished by one request.
