@@ -83,12 +83,26 @@ impl Repository {
         }
     }
 
-    /// Opens a blob that is visible here, or one range of it.
+    /// Opens a blob that is visible here, or one range of it. It is told as a pull.
     ///
     /// # Errors
     /// [`RegistryError::BlobUnknown`], or [`StorageError::Range`] when nothing of the range lies
     /// inside.
     pub async fn open_blob(
+        &self,
+        digest: &Digest,
+        range: Option<RangeSpec>,
+    ) -> Result<BlobContent, RegistryError> {
+        let content = self.reopen_blob(digest, range).await?;
+        self.emit(self.event(EventAction::Pull).target(*digest, None, None));
+        Ok(content)
+    }
+
+    /// Opens a further range of a blob, for an answer that is one pull already.
+    ///
+    /// # Errors
+    /// As of [`open_blob`](Self::open_blob).
+    pub async fn reopen_blob(
         &self,
         digest: &Digest,
         range: Option<RangeSpec>,
@@ -116,7 +130,6 @@ impl Repository {
             },
         };
         self.inner.sightings.add(*digest, &self.name);
-        self.emit(self.event(EventAction::Pull).target(*digest, None, None));
         Ok(content)
     }
 

@@ -8,6 +8,7 @@ crate::on_each_driver![
     a_blob_is_unknown_where_it_is_not_linked,
     ranges_are_served_as_asked,
     several_ranges_come_as_parts,
+    a_blob_may_contain_what_stood_between_the_parts_of_another_answer,
     a_condition_that_holds_saves_the_bytes,
     a_deleted_blob_is_gone_here_and_stays_elsewhere,
     a_mount_makes_a_blob_visible_and_a_miss_begins_an_upload,
@@ -103,6 +104,26 @@ fn several_ranges_come_as_parts(server: &Server) {
     assert_eq!(answer.body, expected);
 }
 
+fn a_blob_may_contain_what_stood_between_the_parts_of_another_answer(server: &Server) {
+    let digest = server.push_blob("a", b"some content");
+    let ask = |digest: &str| {
+        let get = Request::new("GET", &format!("/v2/a/blobs/{digest}"));
+        let answer = server.send(get.header("Range", "bytes=0-0,2-"));
+        assert_eq!(answer.status, 206);
+        let kind = answer.header("content-type").to_owned();
+        let boundary = kind
+            .strip_prefix("multipart/byteranges; boundary=")
+            .unwrap();
+        (boundary.to_owned(), String::from_utf8(answer.body).unwrap())
+    };
+    let (boundary, _) = ask(&digest);
+    let content = format!("abc\r\n--{boundary}--\r\n").repeat(3);
+    let digest = server.push_blob("a", content.as_bytes());
+    let (boundary, body) = ask(&digest);
+    assert!((1..=70).contains(&boundary.len()));
+    assert_eq!(body.matches(&format!("--{boundary}")).count(), 3, "{body}");
+}
+
 fn a_condition_that_holds_saves_the_bytes(server: &Server) {
     let digest = server.push_blob("a", b"known");
     let ask = |tag: &str| {
@@ -120,6 +141,7 @@ fn a_condition_that_holds_saves_the_bytes(server: &Server) {
             (answer.status, answer.header("etag")),
             (304, format!("\"{digest}\"").as_str())
         );
+        assert_eq!(answer.header("cache-control"), "max-age=31536000");
     }
     assert_eq!(ask("\"x\"").status, 200);
 }
