@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,7 +36,23 @@ enum Command {
         /// YAML file; without one REGISTRY_CONFIGURATION_PATH names it, or built-in defaults count
         config: Option<PathBuf>,
     },
+    /// Remove what no manifest needs: not in this release
+    GarbageCollect {
+        /// Only say what would be removed
+        #[arg(short, long)]
+        dry_run: bool,
+        /// Remove manifests without a tag, too
+        #[arg(short = 'm', long)]
+        delete_untagged: bool,
+        /// Say nothing of what is removed
+        #[arg(short, long)]
+        quiet: bool,
+        /// Configuration of the store
+        config: Option<PathBuf>,
+    },
 }
+
+const NO_COLLECTION: &str = "this release has no garbage collection yet; nothing was removed\n";
 
 /// How long what runs on threads of its own may go on once everything has been answered.
 const THREADS: Duration = Duration::from_secs(1);
@@ -73,7 +90,7 @@ fn source(
         // The container image takes a file for `serve` of it, and anything else for a command.
         if !file.is_file() {
             return Err(<Arguments as clap::CommandFactory>::command().error(
-                clap::error::ErrorKind::InvalidSubcommand,
+                ErrorKind::InvalidSubcommand,
                 format!("{} is neither a command nor a file", file.display()),
             ));
         }
@@ -81,6 +98,13 @@ fn source(
     }
     let named = match arguments.command {
         Some(Command::Serve { config }) => config,
+        // Taken apart from what is no command, so that whoever has it in a script learns why.
+        Some(Command::GarbageCollect { .. }) => {
+            return Err(clap::Error::raw(
+                ErrorKind::InvalidSubcommand,
+                NO_COLLECTION,
+            ));
+        }
         None => None,
     };
     let variable = || {
@@ -220,13 +244,33 @@ mod tests {
 
     #[test]
     fn what_is_neither_command_nor_file_is_refused() {
+        for arguments in [&["collect"][..], &["collect", "x"], &["--what"]] {
+            let error = parse(arguments, &[]).unwrap_err();
+            assert!(error.use_stderr(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_collection_is_known_and_said_to_be_missing() {
         for arguments in [
             &["garbage-collect"][..],
-            &["garbage-collect", "x"],
-            &["--what"],
+            &["garbage-collect", "config.yml"],
+            &["garbage-collect", "-d", "-m", "-q", "config.yml"],
+            &[
+                "garbage-collect",
+                "--dry-run",
+                "--delete-untagged",
+                "--quiet",
+                "config.yml",
+            ],
         ] {
             let error = parse(arguments, &[]).unwrap_err();
             assert!(error.use_stderr(), "{arguments:?}");
+            let text = error.to_string();
+            assert!(
+                text.contains("no garbage collection yet"),
+                "{arguments:?}: {text}"
+            );
         }
     }
 
