@@ -332,7 +332,7 @@ impl Root {
             delete: self.storage.delete.enabled,
             readonly: self.storage.maintenance.readonly.enabled,
             uploadpurging,
-            http: http(self.http, &layers)?,
+            http: http(self.http, &layers, &mut notes)?,
             catalog_max: page(self.catalog.maxentries),
             tags_max: page(self.tags.maxtags),
             platforms: platforms(self.validation.manifests.indexes, &layers, &mut notes)?,
@@ -382,7 +382,7 @@ fn log(raw: &RawLog, old: &str, layers: &Layers, notes: &mut Notes) -> Result<Lo
     })
 }
 
-fn http(raw: RawHttp, layers: &Layers) -> Result<Http, ConfigError> {
+fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<Http, ConfigError> {
     if !matches!(raw.net.as_str(), "" | "tcp") {
         return Err(layers.refuse(&["http", "net"], "this release listens on tcp only"));
     }
@@ -393,6 +393,13 @@ fn http(raw: RawHttp, layers: &Layers) -> Result<Http, ConfigError> {
             layers.refuse(&["http", "host"], message)
         })?),
     };
+    if raw.relativeurls == Some(false) && host.is_none() {
+        notes.warn(format!(
+            "`http.relativeurls` ({}) is false and `http.host` is not set: URLs begin with http:// \
+             and the host that was asked, which is wrong behind a proxy with TLS; set `http.host`",
+            layers.origin(&["http", "relativeurls"])
+        ));
+    }
     let prefix = raw.prefix.trim_matches('/');
     let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     if !prefix.bytes().all(usable) || prefix.split('/').any(|part| part == "..") {
