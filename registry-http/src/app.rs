@@ -1,13 +1,13 @@
 //! The one handler behind every request: parse, authorize, dispatch, render.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use registry_core::access::{Anyone, Authenticator};
 use registry_core::{Registry, Rules};
 use tracing::{Instrument, Span};
@@ -16,6 +16,7 @@ use crate::auth;
 use crate::body::RequestBody;
 use crate::endpoint::{self, Endpoint, Limits};
 use crate::error::ApiError;
+use crate::framing;
 use crate::handlers;
 use crate::telemetry;
 
@@ -31,10 +32,28 @@ pub(crate) struct AppConfig {
     pub(crate) host: Option<String>,
     /// Whether `Location` is absolute by the host that was asked.
     pub(crate) absolute: bool,
-    /// Put on every answer of the API.
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Put on every answer of the API; they win over [`FIXED`].
+    pub(crate) headers: HeaderMap,
     pub(crate) access_log: bool,
 }
+
+/// On every answer, unless the configuration says otherwise.
+const FIXED: [(HeaderName, HeaderValue); 3] = [
+    (
+        HeaderName::from_static("docker-distribution-api-version"),
+        HeaderValue::from_static("registry/2.0"),
+    ),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; sandbox"),
+    ),
+];
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Everything that a request needs.
 #[derive(Debug)]
@@ -93,41 +112,44 @@ impl App {
     }
 
     async fn answer(&self, request: Request<Body>, id: &str) -> (&'static str, Response<Body>) {
-        let (operation, result) = self.handle(request).await;
-        let response = match result {
+        let (parts, body) = request.into_parts();
+        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+        let mut incoming = Incoming {
+            headers: parts.headers,
+            body: RequestBody::new(body),
+        };
+        if let Err(error) = framing::check(parts.version, &incoming.headers) {
+            let mut response = error.respond(id);
+            // Where it ends is anybody's guess.
+            response.headers_mut().insert(header::CONNECTION, CLOSE);
+            return ("none", response);
+        }
+        framing::settle_host(&parts.uri, &mut incoming.headers);
+        let (operation, result) = match self.parse(&parts.method, &parts.uri) {
+            Ok(endpoint) => (
+                endpoint.operation(),
+                self.dispatch(endpoint, peer, &mut incoming).await,
+            ),
+            Err(error) => ("none", Err(error)),
+        };
+        let mut response = match result {
             Ok(response) => response,
             Err(ApiError::NotFound) => not_found(),
             Err(error) => {
-                if error.status().is_server_error() {
+                if error.is_fault() {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(error, "request failed");
                 }
                 error.respond(id)
             }
         };
+        incoming.end(&mut response).await;
         (operation, response)
     }
 
-    async fn handle(
-        &self,
-        request: Request<Body>,
-    ) -> (&'static str, Result<Response<Body>, ApiError>) {
-        let endpoint = match self.parse(&request) {
-            Ok(endpoint) => endpoint,
-            Err(error) => {
-                let (parts, body) = request.into_parts();
-                drain(&parts.headers, &mut RequestBody::new(body)).await;
-                return ("none", Err(error));
-            }
-        };
-        let operation = endpoint.operation();
-        (operation, self.dispatch(endpoint, request).await)
-    }
-
-    fn parse(&self, request: &Request<Body>) -> Result<Endpoint, ApiError> {
-        let uri = request.uri();
+    fn parse(&self, method: &Method, uri: &Uri) -> Result<Endpoint, ApiError> {
         if self.config.prefix.is_empty() {
-            return endpoint::parse(request.method(), uri, self.config.limits);
+            return endpoint::parse(method, uri, self.config.limits);
         }
         let rest = uri
             .path()
@@ -138,51 +160,41 @@ impl App {
             None => rest.to_owned(),
         };
         let stripped = text.parse().map_err(|_| ApiError::NotFound)?;
-        endpoint::parse(request.method(), &stripped, self.config.limits)
+        endpoint::parse(method, &stripped, self.config.limits)
     }
 
     async fn dispatch(
         &self,
         endpoint: Endpoint,
-        request: Request<Body>,
+        peer: Option<IpAddr>,
+        incoming: &mut Incoming,
     ) -> Result<Response<Body>, ApiError> {
-        let peer = request
-            .extensions()
-            .get::<PeerAddr>()
-            .map(|peer| peer.0.ip());
-        let caller = auth::caller(&request, peer)?;
-        let (parts, body) = request.into_parts();
-        let mut incoming = Incoming {
-            headers: parts.headers,
-            body: RequestBody::new(body),
-        };
+        let caller = auth::caller(&incoming.headers, peer)?;
         let wanted = endpoint.wanted();
-        let result = match auth::authorize(self, &caller, &incoming.headers, &wanted).await {
-            Ok(grant) => handlers::dispatch(self, endpoint, grant, &mut incoming).await,
-            Err(error) => Err(error),
-        };
-        if result.is_err() {
-            drain(&incoming.headers, &mut incoming.body).await;
-        }
-        result
+        let grant = auth::authorize(self, &caller, &incoming.headers, &wanted).await?;
+        handlers::dispatch(self, endpoint, grant, incoming).await
     }
 
-    /// What every answer carries.
+    /// What every answer carries. What the configuration says of keeping and showing an answer
+    /// replaces what we say; what describes the answer is ours.
     fn finish(&self, method: &Method, response: &mut Response<Body>) {
         let headers = response.headers_mut();
-        let fixed = [
-            ("docker-distribution-api-version", "registry/2.0"),
-            ("x-content-type-options", "nosniff"),
-            ("content-security-policy", "default-src 'none'; sandbox"),
-        ];
-        for (name, value) in fixed {
-            headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+        for name in self.config.headers.keys() {
+            let policy = [header::CACHE_CONTROL, header::CONTENT_DISPOSITION];
+            if policy.contains(name) {
+                headers.remove(name);
+            }
         }
+        for (name, value) in FIXED {
+            if !self.config.headers.contains_key(&name) {
+                headers.insert(name, value);
+            }
+        }
+        let described: Vec<HeaderName> = headers.keys().cloned().collect();
         for (name, value) in &self.config.headers {
-            headers.append(name.clone(), value.clone());
+            if !described.contains(name) {
+                headers.append(name.clone(), value.clone());
+            }
         }
         if *method == Method::HEAD {
             *response.body_mut() = Body::empty();
@@ -204,18 +216,30 @@ impl App {
     }
 }
 
-/// A client that waits for `100 Continue` has sent nothing; taking its body would ask for it.
-async fn drain(headers: &HeaderMap, body: &mut RequestBody) {
-    if !headers.contains_key(header::EXPECT) {
-        body.drain().await;
+impl Incoming {
+    /// Takes a bounded rest of the body off the wire, so that the client sees the answer and the
+    /// connection can go on; where there is more, the answer says that it does not.
+    async fn end(&mut self, response: &mut Response<Body>) {
+        // A client that waits for `100 Continue` has sent nothing; taking its body would ask
+        // for it.
+        if !self.headers.contains_key(header::EXPECT) {
+            self.body.drain().await;
+        }
+        if !self.body.has_ended() {
+            response.headers_mut().insert(header::CONNECTION, CLOSE);
+        }
     }
 }
 
+const NOT_FOUND: &str = "404 page not found\n";
+
 fn not_found() -> Response<Body> {
-    let mut response = Response::new(Body::from("404 page not found\n"));
+    let mut response = Response::new(Body::from(NOT_FOUND));
     *response.status_mut() = http::StatusCode::NOT_FOUND;
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, text);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(NOT_FOUND.len()));
     response
 }
 

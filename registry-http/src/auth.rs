@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, header};
 use registry_core::access::{
     Access, AuthError, BearerError, Caller, Challenge, Credentials, Realm, Secret,
 };
@@ -47,9 +46,9 @@ pub(crate) async fn authorize(
 }
 
 /// What a request shows of its sender. More than one `Authorization` is ambiguous: refused.
-pub(crate) fn caller(request: &Request<Body>, address: Option<IpAddr>) -> Result<Caller, ApiError> {
+pub(crate) fn caller(headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, ApiError> {
     use base64::Engine;
-    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let first = values.next();
     if values.next().is_some() {
         return Err(ApiError::BadRequest("more than one Authorization header"));

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use registry_core::BoxError;
 use registry_core::registry::Body as Pieces;
 use registry_core::storage::{BlobReader, StorageError};
+use tokio::time::timeout;
 
 /// The first piece of a response; each one after it is twice as large, while the socket drains.
 const SMALLEST_PIECE: usize = 32 << 10;
@@ -23,6 +25,8 @@ const BUDGET: usize = 256 << 20;
 /// Bytes of an unread request body that are taken off the wire before an early answer, so that
 /// the client sees the answer and not a broken pipe.
 const DRAIN: usize = 4 << 20;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 static STREAMS: AtomicUsize = AtomicUsize::new(0);
 
@@ -109,11 +113,20 @@ impl RequestBody {
     /// Takes a bounded rest off the wire.
     pub(crate) async fn drain(&mut self) {
         let mut left = DRAIN;
-        while left > 0
-            && let Some(Ok(piece)) = self.next().await
-        {
-            left = left.saturating_sub(piece.len());
-        }
+        let taken = async {
+            while left > 0
+                && let Some(Ok(piece)) = self.next().await
+            {
+                left = left.saturating_sub(piece.len());
+            }
+        };
+        // Who is slower than that learns the answer while sending.
+        let _ = timeout(DRAIN_TIME, taken).await;
+    }
+
+    /// Whether nothing of it is left to come.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.left == Left::Nothing || http_body::Body::is_end_stream(&self.stream)
     }
 }
 

@@ -20,6 +20,9 @@ pub(crate) enum ApiError {
     Denied,
     #[error("request body in a content encoding")]
     Encoded,
+    /// A head that does not say clearly where the request ends or whom it is for.
+    #[error("bad request: {0}")]
+    Framing(&'static str),
     #[error("internal error")]
     Internal,
     #[error("manifest larger than {limit} bytes")]
@@ -36,6 +39,8 @@ pub(crate) enum ApiError {
     Range { size: u64 },
     #[error("tag {0:?} does not match the grammar")]
     TagInvalid(String),
+    #[error("transfer codings other than chunked are not implemented")]
+    TransferCoding,
     #[error("more than {0} tags")]
     TooManyTags(usize),
     #[error("authentication required")]
@@ -54,7 +59,10 @@ impl ApiError {
             Self::BadRequest(_) | Self::NameInvalid(_) => ErrorCode::NameInvalid,
             Self::BadContentRange => ErrorCode::BlobUploadInvalid,
             Self::Denied => ErrorCode::Denied,
-            Self::Encoded | Self::MethodNotAllowed { .. } => ErrorCode::Unsupported,
+            Self::Encoded
+            | Self::Framing(_)
+            | Self::MethodNotAllowed { .. }
+            | Self::TransferCoding => ErrorCode::Unsupported,
             Self::Internal => ErrorCode::Unknown,
             Self::ManifestTooLarge { .. } => ErrorCode::ManifestInvalid,
             Self::NotFound => ErrorCode::NameUnknown,
@@ -71,9 +79,10 @@ impl ApiError {
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ManifestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyTags(_) => StatusCode::URI_TOO_LONG,
-            Self::BadContentRange | Self::Registry(RegistryError::Body(_)) => {
+            Self::BadContentRange | Self::Framing(_) | Self::Registry(RegistryError::Body(_)) => {
                 StatusCode::BAD_REQUEST
             }
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Registry(RegistryError::Storage(StorageError::Full)) => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
@@ -83,6 +92,11 @@ impl ApiError {
             })) => StatusCode::SERVICE_UNAVAILABLE,
             _ => status_of(self.code()),
         }
+    }
+
+    /// Whether something is wrong here, and not with the request.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.status().is_server_error() && !matches!(self, Self::TransferCoding)
     }
 
     /// What helps the client; never internals.

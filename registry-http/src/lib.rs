@@ -36,6 +36,7 @@ mod endpoint;
 mod env;
 mod error;
 mod factories;
+mod framing;
 mod handlers;
 mod range;
 mod server;

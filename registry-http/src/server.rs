@@ -245,11 +245,7 @@ fn app_config(config: &Config) -> AppConfig {
         prefix: http.prefix.trim_end_matches('/').to_owned(),
         host: http.host.as_ref().map(ToString::to_string),
         absolute: http.relativeurls == Some(false),
-        headers: http
-            .headers
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
+        headers: http.headers.clone(),
         access_log: config.log.access,
     }
 }

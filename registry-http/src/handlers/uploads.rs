@@ -64,7 +64,7 @@ pub(super) async fn append(
             StatusCode::ACCEPTED,
             &incoming.headers,
         )),
-        Err(error) => elsewhere(app, repo, &url, error, incoming).await,
+        Err(error) => elsewhere(app, repo, &url, error, &incoming.headers),
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn finish(
         .await
     {
         Ok(()) => Ok(created(app, repo, digest, &incoming.headers)),
-        Err(error) => elsewhere(app, repo, &url, error, incoming).await,
+        Err(error) => elsewhere(app, repo, &url, error, &incoming.headers),
     }
 }
 
@@ -141,19 +141,18 @@ pub(super) fn refuse_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// 416 tells where the upload stands, so that a client can go on without asking.
-async fn elsewhere(
+fn elsewhere(
     app: &App,
     repo: &Repository,
     url: &UploadUrl,
     error: RegistryError,
-    incoming: &mut Incoming,
+    headers: &HeaderMap,
 ) -> Answer {
     let RegistryError::RangeInvalid(at) = error else {
         return Err(error.into());
     };
-    incoming.body.drain().await;
     let status = StatusCode::RANGE_NOT_SATISFIABLE;
-    let told = progress(app, repo, url, at, status, &incoming.headers);
+    let told = progress(app, repo, url, at, status, headers);
     let mut response = ApiError::Registry(RegistryError::RangeInvalid(at)).respond("");
     for name in [header::LOCATION, header::RANGE, UPLOAD_UUID] {
         if let Some(value) = told.headers().get(&name) {

@@ -1,7 +1,7 @@
 //! Requests that one would hate to get: a clear answer, and the next one is served.
 
 use crate::client::{Request, exchange, parse};
-use crate::server::Server;
+use crate::server::{Server, Setup};
 
 crate::on_each_driver![
     the_support_check_answers,
@@ -10,6 +10,9 @@ crate::on_each_driver![
     requests_that_read_two_ways_are_refused,
     an_unknown_path_is_not_found,
     an_early_error_reaches_a_client_that_still_sends,
+    a_head_is_a_get_without_its_body,
+    a_request_that_is_no_http_1_1_is_refused_and_logged,
+    a_body_that_nobody_wanted_does_not_take_the_next_request_along,
 ];
 
 fn the_support_check_answers(server: &Server) {
@@ -89,6 +92,132 @@ fn an_unknown_path_is_not_found(server: &Server) {
         (answer.status, answer.body.as_slice()),
         (404, b"404 page not found\n".as_slice())
     );
+}
+
+fn a_head_is_a_get_without_its_body(server: &Server) {
+    let digest = server.push_blob("a", b"content");
+    for path in [
+        "/",
+        "/v2/",
+        "/v1/search",
+        "/v2/a",
+        "/v2/a/manifests/t",
+        "/v2/a/manifests/sha256:bad",
+        "/v2/A/tags/list",
+        "/v2/a/tags/list?n=x",
+        "/v2/_catalog",
+        "/v2/a/blobs/uploads/",
+        &format!("/v2/a/blobs/{digest}"),
+    ] {
+        let (get, head) = (server.get(path), server.head(path));
+        assert_eq!(head.status, get.status, "{path}");
+        let length = get.body.len().to_string();
+        assert_eq!(head.header("content-length"), length, "{path}");
+        for name in ["content-type", "allow", "etag", "docker-content-digest"] {
+            assert_eq!(head.header(name), get.header(name), "{path}");
+        }
+    }
+}
+
+/// A request that is refused before anybody asks what it wants.
+fn a_request_that_is_no_http_1_1_is_refused_and_logged(server: &Server) {
+    let post = "POST /v2/a/blobs/uploads/?digest=x HTTP/1.1\r\n";
+    let coded = |coding: &str| format!("{post}Host: a\r\nTransfer-Encoding: {coding}\r\n");
+    let table = [
+        ("GET /v2/no-host/tags/list HTTP/1.1\r\n".to_owned(), 400),
+        (
+            "GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n".to_owned(),
+            400,
+        ),
+        ("GET /v2/ HTTP/1.1\r\nHost: a b\r\n".to_owned(), 400),
+        (coded("gzip, chunked"), 501),
+        (coded("chunked, chunked"), 400),
+    ];
+    for (head, status) in table {
+        let wire = format!("{head}\r\n0\r\n\r\n");
+        let answer = parse(&exchange(server.address, wire.as_bytes())).unwrap();
+        answer.expect(status, "UNSUPPORTED");
+        assert_eq!(answer.header("connection"), "close", "{head}");
+        assert_eq!(
+            answer.header("docker-distribution-api-version"),
+            "registry/2.0"
+        );
+    }
+    server.process.log.wait("/v2/no-host/tags/list");
+    let old = exchange(server.address, b"GET /v2/ HTTP/1.0\r\n\r\n");
+    assert_eq!(parse(&old).unwrap().status, 200);
+}
+
+fn a_body_that_nobody_wanted_does_not_take_the_next_request_along(server: &Server) {
+    let answers = |length: usize, sent: usize| {
+        let head = format!(
+            "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let mut wire = head.into_bytes();
+        wire.resize(wire.len() + sent, b'x');
+        wire.extend(b"GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let text = exchange(server.address, &wire);
+        String::from_utf8(text).unwrap().to_ascii_lowercase()
+    };
+    let both = answers(200_000, 200_000);
+    assert!(both.starts_with("http/1.1 202 "), "{both}");
+    assert!(both.ends_with("\r\n\r\n{}"), "{both}");
+    // More than is taken off the wire: the client learns that it has to come again.
+    let first = answers(64 << 20, 5 << 20);
+    assert!(first.starts_with("http/1.1 202 "), "{first}");
+    assert!(first.contains("\r\nconnection: close\r\n"), "{first}");
+    assert_eq!(first.matches("http/1.1 ").count(), 1, "{first}");
+}
+
+#[test]
+fn configured_headers_replace_ours_and_describe_no_answer() {
+    let setup = Setup {
+        more: "http:
+  headers:
+    X-Content-Type-Options: [nosniff]
+    Cache-Control: [no-store]
+    Content-Type: [text/html]
+    X-Two: [one, two]
+",
+        ..Setup::default()
+    };
+    let server = Server::with("inmemory", setup);
+    let digest = server.push_blob("a", b"content");
+    let blob = format!("/v2/a/blobs/{digest}");
+    for (path, kind) in [
+        ("/v2/", "application/json"),
+        (&blob, "application/octet-stream"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.all("x-content-type-options"), ["nosniff"]);
+        assert_eq!(answer.all("cache-control"), ["no-store"]);
+        assert_eq!(answer.all("content-type"), [kind]);
+        assert_eq!(answer.all("x-two"), ["one", "two"]);
+        assert_eq!(answer.all("content-security-policy").len(), 1);
+    }
+    assert_eq!(server.get("/").all("content-type"), ["text/html"]);
+}
+
+#[test]
+fn an_absolute_location_has_the_host_that_was_asked() {
+    let setup = Setup {
+        more: "http: {relativeurls: false}\n",
+        ..Setup::default()
+    };
+    let server = Server::with("inmemory", setup);
+    let location = |target: &str| {
+        let post = Request::new("POST", &format!("{target}/v2/a/blobs/uploads/"));
+        let answer = server.send(post);
+        let location = answer.header("location");
+        let (host, _) = location.split_once("/v2/").unwrap();
+        host.to_owned()
+    };
+    assert_eq!(location(""), "http://registry");
+    assert_eq!(
+        location("http://other.example:5000"),
+        "http://other.example:5000"
+    );
+    server.process.log.wait("set `http.host`");
 }
 
 fn an_early_error_reaches_a_client_that_still_sends(server: &Server) {
