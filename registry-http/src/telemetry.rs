@@ -6,15 +6,22 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::panic::{self, PanicHookInfo};
 
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{Targets, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer, fmt};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// Opens the log on standard error. A program that has its own log keeps it.
+/// What lines of requests are written under.
+const ACCESS: &str = "access";
+
+/// Opens the log on standard error, and that of requests on standard output, as distribution
+/// does. A program that has its own log keeps it.
 pub(crate) fn open(log: Log) {
     let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -24,25 +31,35 @@ pub(crate) fn open(log: Log) {
     };
     // What these say in detail is about their own insides.
     let quiet = level.min(LevelFilter::WARN);
-    let filter = Targets::new()
+    let told = Targets::new()
         .with_default(level)
         .with_target("hyper", quiet)
         .with_target("hyper_util", quiet)
         .with_target("mio", quiet)
-        // Switched by a key of its own, as in distribution.
-        .with_target("access", LevelFilter::INFO);
-    let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match log.format {
-        LogFormat::Text => lines
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-    };
+        .with_target(ACCESS, LevelFilter::OFF);
+    // Switched by a key of its own, as in distribution; the span has the name of the request.
+    let asked = filter_fn(|told| told.is_span() || told.target() == ACCESS)
+        .with_max_level_hint(LevelFilter::INFO);
+    // What is written of a span is shared, colours and all.
+    let ansi = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
     // It fails only where a log is open already.
     let _ = tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
+        .with(lines(log.format, ansi, std::io::stderr).with_filter(told))
+        .with(lines(log.format, ansi, std::io::stdout).with_filter(asked))
         .try_init();
+}
+
+/// Lines in the form that was asked for.
+fn lines<S, W>(format: LogFormat, ansi: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Text => lines.with_ansi(ansi).with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
 }
 
 /// Says in the log that something panicked, and where: each line of it is to have the same form,

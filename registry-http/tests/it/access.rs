@@ -16,8 +16,8 @@ const JSON: Setup = Setup {
 /// All that was said of requests which have their answers.
 fn lines(server: &Server) -> Vec<String> {
     server.get("/the-end");
-    server.process.log.wait("/the-end");
-    let mut lines = server.process.log.lines();
+    server.process.access.wait("/the-end");
+    let mut lines = server.process.access.lines();
     lines.retain(|line| !line.contains("/the-end"));
     lines
 }
@@ -58,6 +58,32 @@ fn each_request_is_a_line_under_a_name_of_its_own() {
         .map(|line| line["span"]["id"].as_str().unwrap())
         .collect();
     assert_eq!(ids.len(), table.len());
+}
+
+#[test]
+fn requests_are_logged_on_standard_output_and_all_else_on_standard_error() {
+    for setup in [Setup::default(), JSON] {
+        let server = Server::with("inmemory", setup);
+        let lines = lines(&server);
+        assert!(lines.is_empty(), "{lines:?}");
+        assert_eq!(server.process.access.count("/the-end"), 1);
+        // It has the name of the request, too.
+        let named = server.process.access.wait("/the-end");
+        assert!(
+            named.contains("request{id=") || named.contains("\"id\":"),
+            "{named}"
+        );
+        assert_eq!(server.process.log.count("/the-end"), 0);
+    }
+    let off = Setup {
+        more: "log: {accesslog: {disabled: true}}\n",
+        ..Setup::default()
+    };
+    let mut server = Server::with("inmemory", off);
+    server.get("/v2/");
+    server.process.signal("TERM");
+    assert!(server.process.end().success());
+    assert_eq!(server.process.access.lines(), Vec::<String>::new());
 }
 
 #[cfg(feature = "fs")]

@@ -1,8 +1,8 @@
 //! The binary as a process: started, listened to, and told to end.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,10 @@ const LISTENS: &str = "serving; ";
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Standard error.
     pub(crate) log: Log,
+    /// Standard output, where requests are logged.
+    pub(crate) access: Log,
 }
 
 /// A program that ended before it listened.
@@ -31,7 +34,7 @@ impl Process {
     /// Starts it with no variables but those that the command sets, and waits until it listens
     /// or has ended.
     pub(crate) fn start(command: Command) -> Result<Self, Ended> {
-        let (mut child, log) = spawn(command);
+        let (mut child, log, access) = spawn(command);
         match log.find(LISTENS) {
             Some(line) => {
                 let address = address_in(&line).unwrap_or_else(|| panic!("{line}"));
@@ -39,6 +42,7 @@ impl Process {
                     child,
                     address,
                     log,
+                    access,
                 })
             }
             None => Err(Ended {
@@ -63,6 +67,7 @@ impl Process {
     pub(crate) fn end(&mut self) -> ExitStatus {
         let status = end_of(&mut self.child);
         self.log.wait_for_end();
+        self.access.wait_for_end();
         status
     }
 
@@ -91,20 +96,19 @@ fn address_in(line: &str) -> Option<SocketAddr> {
     from.split(ends).next()?.parse().ok()
 }
 
-fn spawn(mut command: Command) -> (Child, Log) {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+fn spawn(mut command: Command) -> (Child, Log, Log) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let log = Log::default();
-    let (stderr, said) = (child.stderr.take().unwrap(), log.clone());
-    thread::spawn(move || said.follow(stderr));
-    (child, log)
+    let log = Log::of(child.stderr.take().unwrap());
+    let access = Log::of(child.stdout.take().unwrap());
+    (child, log, access)
 }
 
 fn end_of(child: &mut Child) -> ExitStatus {
     wait_for(|| child.try_wait().unwrap())
 }
 
-/// What a server says on standard error.
+/// What a server says on one of its outputs.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<(Mutex<Said>, Condvar)>);
 
@@ -115,10 +119,17 @@ struct Said {
 }
 
 impl Log {
+    fn of(output: impl Read + Send + 'static) -> Self {
+        let log = Self::default();
+        let said = log.clone();
+        thread::spawn(move || said.follow(output));
+        log
+    }
+
     /// Reads to the end, so that the server never blocks on a full pipe.
-    fn follow(&self, stderr: ChildStderr) {
+    fn follow(&self, output: impl Read) {
         let (said, news) = &*self.0;
-        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
             if line.contains("ERROR") || line.contains("panicked") {
                 eprintln!("server: {line}");

@@ -143,7 +143,7 @@ fn a_request_that_is_no_http_1_1_is_refused_and_logged(server: &Server) {
             "registry/2.0"
         );
     }
-    server.process.log.wait("/v2/no-host/tags/list");
+    server.process.access.wait("/v2/no-host/tags/list");
     let old = exchange(server.address, b"GET /v2/ HTTP/1.0\r\n\r\n");
     assert_eq!(parse(&old).unwrap().status, 200);
 }
