@@ -1,5 +1,7 @@
 //! From a client's body into an upload: while one batch is written and hashed, the next arrives.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future;
@@ -10,9 +12,37 @@ use crate::error::RegistryError;
 use crate::hasher::Hasher;
 use crate::storage::{StorageError, UploadWriter};
 
-/// Bytes gathered before they are written: large enough that a trip to the blocking pool is
+/// Most bytes gathered before they are written: large enough that a trip to the blocking pool is
 /// cheap beside the work, small enough that two of them per upload are no burden.
-const BATCH: usize = 512 << 10;
+const LARGEST_BATCH: usize = 512 << 10;
+/// However many uploads there are, less is not worth the trip.
+const SMALLEST_BATCH: usize = 64 << 10;
+/// Bytes that the batches of all uploads together should hold.
+const BUDGET: usize = 128 << 20;
+
+static PUMPS: AtomicUsize = AtomicUsize::new(0);
+
+/// One of the pumps that run.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        PUMPS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        PUMPS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How much one of so many pumps gathers; each has two batches at a time. A client that stands
+/// still keeps less than one, so that what they all keep is bounded.
+fn batch(pumps: usize) -> usize {
+    (BUDGET / (2 * pumps.max(1))).clamp(SMALLEST_BATCH, LARGEST_BATCH)
+}
 
 /// Below this, hashing costs less than a trip to the blocking pool.
 const HASH_INLINE: usize = 32 << 10;
@@ -31,6 +61,7 @@ pub(super) async fn pump(
     mut writer: Option<&mut dyn UploadWriter>,
     mut hasher: Hasher,
 ) -> Result<Pumped, StorageError> {
+    let _counted = Counted::new();
     let mut received = 0;
     let (mut batch, mut end) = gather(body).await;
     while !batch.is_empty() {
@@ -62,7 +93,7 @@ pub(super) async fn pump(
 /// The next batch, and how the body ended if it did.
 async fn gather(body: &mut Body<'_>) -> (Vec<Bytes>, Option<Result<(), RegistryError>>) {
     let (mut batch, mut len) = (Vec::new(), 0);
-    while len < BATCH {
+    while len < self::batch(PUMPS.load(Ordering::Relaxed)) {
         match body.next().await {
             None => return (batch, Some(Ok(()))),
             Some(Err(error)) => return (batch, Some(Err(RegistryError::Body(error)))),
@@ -91,4 +122,21 @@ pub(super) async fn hash(mut hasher: Hasher, batch: Vec<Bytes>) -> Result<Hasher
         hasher
     };
     on_the_pool("hashing", work).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_uploads_the_smaller_their_batches() {
+        assert_eq!(batch(0), LARGEST_BATCH);
+        assert_eq!(batch(1), LARGEST_BATCH);
+        assert_eq!(batch(128), LARGEST_BATCH);
+        assert_eq!(batch(512), LARGEST_BATCH / 4);
+        assert_eq!(batch(10_000), SMALLEST_BATCH);
+        for pumps in 1..1024 {
+            assert!(2 * pumps * batch(pumps) <= BUDGET, "{pumps}");
+        }
+    }
 }
