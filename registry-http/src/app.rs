@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use futures_util::FutureExt;
@@ -14,6 +14,7 @@ use tracing::{Instrument, Span};
 
 use crate::auth;
 use crate::body::RequestBody;
+use crate::budget::Budget;
 use crate::endpoint::{self, Endpoint, Limits};
 use crate::error::ApiError;
 use crate::framing;
@@ -26,6 +27,8 @@ pub(crate) struct AppConfig {
     pub(crate) limits: Limits,
     /// Largest manifest in bytes.
     pub(crate) manifest_limit: usize,
+    /// How long a body may stand still.
+    pub(crate) stall_timeout: Duration,
     /// Below which path everything lies, without a final slash; mostly empty.
     pub(crate) prefix: String,
     /// Scheme and host of `Location`, where it is not relative.
@@ -61,6 +64,8 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) rules: Arc<Rules>,
+    /// Of bodies that are held whole.
+    pub(crate) budget: Budget,
     pub(crate) config: AppConfig,
 }
 
@@ -81,6 +86,7 @@ impl App {
             registry,
             authenticator: Arc::new(Anyone),
             rules: Arc::new(Rules::everything()),
+            budget: Budget::new(config.manifest_limit),
             config,
         }
     }

@@ -6,14 +6,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{Stream, StreamExt, TryStreamExt};
-use registry_core::BoxError;
+use futures_util::{Stream, StreamExt};
 use registry_core::registry::Body as Pieces;
 use registry_core::storage::{BlobReader, StorageError};
-use tokio::time::timeout;
+use registry_core::{BoxError, RegistryError};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::budget::{Budget, Held, SMALL};
+use crate::error::ApiError;
 
 /// The first piece of a response; each one after it is twice as large, while the socket drains.
 const SMALLEST_PIECE: usize = 32 << 10;
@@ -28,6 +31,21 @@ const DRAIN: usize = 4 << 20;
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
+/// Bytes in a second that a body has to bring on the average, once it has had the time in which
+/// any body may stand still. Without that a byte a minute would hold for ever what is counted;
+/// with it the largest manifest, of 4 MiB, may still take five minutes, over a modem.
+const RATE: u32 = 16 << 10;
+
+/// A client that sends, but too slowly for what it holds.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client sends too slowly")]
+struct Slow;
+
+/// How long so many bytes may take.
+fn fair(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64) / RATE
+}
+
 static STREAMS: AtomicUsize = AtomicUsize::new(0);
 
 /// The body of a request. What a handler leaves of it can still be drained.
@@ -36,6 +54,8 @@ pub(crate) struct RequestBody {
     /// What was looked at before anyone took it.
     peeked: Option<Result<Bytes, BoxError>>,
     left: Left,
+    /// For what was collected.
+    held: Held,
 }
 
 /// What is still to come of a body.
@@ -58,6 +78,7 @@ impl RequestBody {
             stream,
             peeked: None,
             left,
+            held: Held::default(),
         }
     }
 
@@ -97,17 +118,62 @@ impl RequestBody {
         stream::unfold(self, async |body| Some((body.next().await?, body))).boxed()
     }
 
-    /// All of it, or `None` when it is longer than `limit`.
-    pub(crate) async fn collect(&mut self, limit: usize) -> Result<Option<Bytes>, BoxError> {
-        let mut pieces = self.pieces();
-        let mut whole = BytesMut::new();
-        while let Some(piece) = pieces.try_next().await? {
-            if whole.len() + piece.len() > limit {
-                return Ok(None);
+    /// All of it, unless it is longer than `limit`. The budget counts it until `self` is dropped.
+    pub(crate) async fn collect(
+        &mut self,
+        limit: usize,
+        budget: &Budget,
+        patience: Duration,
+    ) -> Result<Bytes, ApiError> {
+        let collected = self.gather(limit, budget, patience).await;
+        if collected.is_err() {
+            // What came is gone already, and the client may take its time to see the answer.
+            self.held = Held::default();
+        }
+        collected
+    }
+
+    /// It takes room twice as large as what it had, so that who promises much and sends little
+    /// holds little.
+    async fn gather(
+        &mut self,
+        limit: usize,
+        budget: &Budget,
+        patience: Duration,
+    ) -> Result<Bytes, ApiError> {
+        let most = http_body::Body::size_hint(&self.stream).exact();
+        let most = most.map_or(limit, |most| usize::try_from(most).unwrap_or(limit));
+        let mut whole = Vec::new();
+        let mut begun = Instant::now();
+        while let Some(piece) = self.next_by(begun + patience + fair(whole.len())).await? {
+            let len = whole.len() + piece.len();
+            if len > limit {
+                return Err(ApiError::ManifestTooLarge { limit });
+            }
+            if len > whole.capacity() {
+                let room = (2 * whole.capacity())
+                    .clamp(SMALL, most.max(SMALL))
+                    .max(len);
+                let waiting = Instant::now();
+                budget.draw(&mut self.held, room - whole.capacity()).await?;
+                // That was not the client's time.
+                begun += waiting.elapsed();
+                whole.reserve_exact(room - whole.len());
             }
             whole.extend_from_slice(&piece);
         }
-        Ok(Some(whole.freeze()))
+        Ok(whole.into())
+    }
+
+    async fn next_by(&mut self, due: Instant) -> Result<Option<Bytes>, ApiError> {
+        let next = match timeout_at(due, self.next()).await {
+            Ok(next) => next.transpose(),
+            Err(_) => {
+                self.left = Left::Lost;
+                Err(Slow.into())
+            }
+        };
+        next.map_err(|error| RegistryError::Body(error).into())
     }
 
     /// Takes a bounded rest off the wire.
@@ -211,4 +277,62 @@ where
     S: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
 {
     Body::from_stream(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: usize = 4 << 20;
+
+    fn body_of(pieces: Vec<Vec<u8>>) -> RequestBody {
+        let pieces = stream::iter(pieces.into_iter().map(Ok::<_, BoxError>));
+        RequestBody::new(Body::from_stream(pieces))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_collected_whole_up_to_its_limit() {
+        let budget = Budget::new(MOST);
+        for sizes in [
+            vec![],
+            vec![0, 1],
+            vec![70_000, 1, 300_000],
+            vec![1000; 200],
+        ] {
+            let pieces: Vec<_> = sizes.iter().map(|size| vec![b'x'; *size]).collect();
+            let expected = pieces.concat();
+            let mut body = body_of(pieces.clone());
+            let long = Duration::from_secs(60);
+            let whole = body.collect(expected.len(), &budget, long).await;
+            assert!(whole.unwrap() == expected, "{sizes:?}");
+            assert!(body.has_ended());
+            let Some(less) = expected.len().checked_sub(1) else {
+                continue;
+            };
+            let refused = body_of(pieces).collect(less, &budget, long).await;
+            assert_eq!(refused.unwrap_err().status(), 413, "{sizes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_trickles_ends_however_often_a_byte_comes() {
+        let every = tokio::time::interval(Duration::from_millis(5));
+        let trickle = stream::unfold(every, async |mut every| {
+            every.tick().await;
+            Some((Ok::<_, BoxError>(Bytes::from_static(b"x")), every))
+        });
+        let mut body = RequestBody::new(Body::from_stream(trickle));
+        let budget = Budget::new(MOST);
+        let collected = body.collect(MOST, &budget, Duration::from_millis(50));
+        let ended = timeout(Duration::from_secs(30), collected).await.unwrap();
+        assert_eq!(ended.unwrap_err().status(), 400);
+        assert!(!body.has_ended());
+    }
+
+    #[test]
+    fn a_manifest_has_time_for_its_size() {
+        assert_eq!(fair(0), Duration::ZERO);
+        assert_eq!(fair(16 << 10), Duration::from_secs(1));
+        assert_eq!(fair(4 << 20), Duration::from_secs(256));
+    }
 }

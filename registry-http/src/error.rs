@@ -16,6 +16,9 @@ pub(crate) enum ApiError {
     BadRequest(&'static str),
     #[error("malformed Content-Range")]
     BadContentRange,
+    /// Others hold the memory that it needs.
+    #[error("too many bodies of requests at a time")]
+    Crowded,
     #[error("denied")]
     Denied,
     #[error("request body in a content encoding")]
@@ -70,7 +73,7 @@ impl ApiError {
             Self::Range { .. } => ErrorCode::RangeInvalid,
             Self::TagInvalid(_) | Self::TooManyTags(_) => ErrorCode::TagInvalid,
             Self::Unauthorized { .. } => ErrorCode::Unauthorized,
-            Self::Unavailable => ErrorCode::Unavailable,
+            Self::Crowded | Self::Unavailable => ErrorCode::Unavailable,
         }
     }
 
@@ -96,7 +99,7 @@ impl ApiError {
 
     /// Whether something is wrong here, and not with the request.
     pub(crate) fn is_fault(&self) -> bool {
-        self.status().is_server_error() && !matches!(self, Self::TransferCoding)
+        self.status().is_server_error() && !matches!(self, Self::TransferCoding | Self::Crowded)
     }
 
     /// What helps the client; never internals.
@@ -161,6 +164,9 @@ impl ApiError {
             }
             Self::Denied => {
                 headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
+            Self::Crowded => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
         }

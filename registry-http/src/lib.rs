@@ -29,6 +29,7 @@ mod ambient;
 mod app;
 mod auth;
 mod body;
+mod budget;
 mod builtin;
 mod cli;
 pub mod config;

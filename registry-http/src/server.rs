@@ -242,6 +242,7 @@ fn app_config(config: &Config) -> AppConfig {
             read_only: config.readonly,
         },
         manifest_limit: config.limits.manifest,
+        stall_timeout: config.limits.stall_timeout,
         prefix: http.prefix.trim_end_matches('/').to_owned(),
         host: http.host.as_ref().map(ToString::to_string),
         absolute: http.relativeurls == Some(false),

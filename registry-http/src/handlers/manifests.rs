@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use registry_core::registry::{PutManifest, Repository};
-use registry_core::{Digest, MediaType, Reference, RegistryError, Tag};
+use registry_core::{Digest, MediaType, Reference, Tag};
 
 use super::uploads::refuse_encoding;
 use super::{Answer, CONTENT_DIGEST, address, empty, not_modified, put as put_header, unchanged};
@@ -44,22 +44,17 @@ pub(super) async fn put(
 ) -> Answer {
     refuse_encoding(&incoming.headers)?;
     let limit = app.config.manifest_limit;
-    let too_large = || ApiError::ManifestTooLarge { limit };
     let declared = incoming.headers.get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|len| len > limit as u64) {
-        return Err(too_large());
+        return Err(ApiError::ManifestTooLarge { limit });
     }
-    let body = incoming
-        .body
-        .collect(limit)
-        .await
-        .map_err(RegistryError::Body)?;
+    let patience = app.config.stall_timeout;
+    let bytes = incoming.body.collect(limit, &app.budget, patience).await?;
     let content_type = incoming.headers.get(header::CONTENT_TYPE);
     let content_type = content_type
         .and_then(|value| value.to_str().ok())
         .map(MediaType::new);
-    let bytes = body.ok_or_else(too_large)?;
     let put = PutManifest {
         reference,
         tags,

@@ -118,6 +118,47 @@ fn a_manifest_without_end_is_refused_and_takes_no_memory() {
     assert_eq!(server.get("/v2/a/manifests/t").status, 200);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn manifests_that_never_end_share_a_bounded_memory_and_others_are_served() {
+    let server = start("");
+    let manifest = image(&server, "a", "layer");
+    server.push_manifest("a", "t", &manifest);
+    let before = peak(&server);
+    const SENT: usize = 3_900_000;
+    let head = format!(
+        "PUT /v2/a/manifests/large HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        SENT + 1
+    );
+    let wire = [head.as_bytes(), &vec![b' '; SENT]].concat();
+    let stalled: Vec<TcpStream> = std::thread::scope(|scope| {
+        let send = || {
+            let mut stream = server.process.connect();
+            // Who is refused is cut while sending.
+            let _ = stream.write_all(&wire);
+            stream
+        };
+        let sending: Vec<_> = (0..200).map(|_| scope.spawn(send)).collect();
+        let sent = sending.into_iter().map(|sending| sending.join().unwrap());
+        sent.collect()
+    });
+    server.process.access.wait("status=503");
+    let grown = peak(&server) - before;
+    assert!(grown < 450 << 20, "{grown}");
+    server.push_manifest("a", "small", &manifest);
+    assert_eq!(server.get("/v2/a/manifests/t").status, 200);
+    drop(stalled);
+}
+
+#[cfg(not(target_os = "linux"))]
+#[test]
+fn manifests_that_never_end_share_a_bounded_memory_and_others_are_served() {
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIP the memory of a process: only Linux tells it"
+    );
+}
+
 /// Sends the head of a request, and shows the first line that comes back, and the body.
 fn ask_first(server: &Server, request: &Request) -> (TcpStream, String, Vec<u8>) {
     let wire = request.wire();
