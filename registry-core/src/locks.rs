@@ -13,7 +13,16 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 /// A lock for each key that is in use at this moment, and none for the others.
 pub(crate) struct KeyedLocks<K> {
-    locks: Arc<Mutex<HashMap<K, Arc<RwLock<()>>>>>,
+    locks: Locks<K>,
+}
+
+type Locks<K> = Arc<Mutex<HashMap<K, Slot>>>;
+
+/// A lock, and how many hold it or wait for it.
+#[derive(Default)]
+struct Slot {
+    lock: Arc<RwLock<()>>,
+    users: usize,
 }
 
 impl<K> Default for KeyedLocks<K> {
@@ -27,41 +36,44 @@ impl<K> Default for KeyedLocks<K> {
 impl<K: Eq + Hash + Clone> KeyedLocks<K> {
     /// Beside others that share it.
     pub(crate) async fn shared(&self, key: &K) -> Held<K> {
-        let lock = self.lock(key);
-        let guard = Guard::Shared {
-            _guard: Arc::clone(&lock).read_owned().await,
-        };
-        self.held(key, lock, guard)
+        let (lock, user) = self.user(key);
+        let guard = lock.read_owned().await;
+        Held {
+            _guard: Guard::Shared { _guard: guard },
+            _user: user,
+        }
     }
 
     /// Alone.
     pub(crate) async fn exclusive(&self, key: &K) -> Held<K> {
-        let lock = self.lock(key);
-        let guard = Guard::Exclusive {
-            _guard: Arc::clone(&lock).write_owned().await,
-        };
-        self.held(key, lock, guard)
+        let (lock, user) = self.user(key);
+        let guard = lock.write_owned().await;
+        Held {
+            _guard: Guard::Exclusive { _guard: guard },
+            _user: user,
+        }
     }
 
     /// Alone and at once, or not at all.
     pub(crate) fn try_exclusive(&self, key: &K) -> Option<Held<K>> {
-        let lock = self.lock(key);
-        let guard = Arc::clone(&lock).try_write_owned().ok()?;
-        Some(self.held(key, lock, Guard::Exclusive { _guard: guard }))
+        let (lock, user) = self.user(key);
+        let guard = lock.try_write_owned().ok()?;
+        Some(Held {
+            _guard: Guard::Exclusive { _guard: guard },
+            _user: user,
+        })
     }
 
-    fn lock(&self, key: &K) -> Arc<RwLock<()>> {
+    /// Whoever stops waiting is no user any more, as one who lets go.
+    fn user(&self, key: &K) -> (Arc<RwLock<()>>, User<K>) {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(key.clone()).or_default())
-    }
-
-    fn held(&self, key: &K, lock: Arc<RwLock<()>>, guard: Guard) -> Held<K> {
-        Held {
+        let slot = locks.entry(key.clone()).or_default();
+        slot.users += 1;
+        let user = User {
             key: key.clone(),
             locks: Arc::clone(&self.locks),
-            lock,
-            guard: Some(guard),
-        }
+        };
+        (Arc::clone(&slot.lock), user)
     }
 }
 
@@ -79,25 +91,31 @@ enum Guard {
 /// A lock that is held until this is dropped.
 #[must_use]
 pub(crate) struct Held<K: Eq + Hash> {
-    key: K,
-    locks: Arc<Mutex<HashMap<K, Arc<RwLock<()>>>>>,
-    lock: Arc<RwLock<()>>,
-    guard: Option<Guard>,
+    _guard: Guard,
+    _user: User<K>,
 }
 
-impl<K: Eq + Hash> Drop for Held<K> {
+struct User<K: Eq + Hash> {
+    key: K,
+    locks: Locks<K>,
+}
+
+impl<K: Eq + Hash> Drop for User<K> {
     fn drop(&mut self) {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        self.guard = None;
-        // Two are left when nobody else waits: the map's and this one.
-        if Arc::strong_count(&self.lock) == 2 {
-            locks.remove(&self.key);
+        if let Some(slot) = locks.get_mut(&self.key) {
+            slot.users -= 1;
+            if slot.users == 0 {
+                locks.remove(&self.key);
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[tokio::test]
@@ -108,6 +126,43 @@ mod tests {
         drop(first);
         assert_eq!(locks.locks.lock().unwrap().len(), 1);
         drop(second);
+        assert!(locks.locks.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_forgotten_when_nobody_waits_for_it_any_more() {
+        let locks = KeyedLocks::default();
+        let held = locks.exclusive(&1).await;
+        let mut shared = Box::pin(locks.shared(&1));
+        let mut exclusive = Box::pin(locks.exclusive(&1));
+        assert!(shared.as_mut().now_or_never().is_none());
+        assert!(exclusive.as_mut().now_or_never().is_none());
+        assert!(locks.try_exclusive(&1).is_none());
+        // They have it now, or would have had it, and go before they know.
+        drop(held);
+        drop(shared);
+        drop(exclusive);
+        assert!(locks.locks.lock().unwrap().is_empty());
+        assert!(locks.try_exclusive(&1).is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_lock_that_many_want_at_once_is_forgotten_in_the_end() {
+        let locks = Arc::new(KeyedLocks::default());
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let locks = Arc::clone(&locks);
+                tokio::spawn(async move {
+                    for _ in 0..500 {
+                        drop(locks.shared(&1).await);
+                        drop(locks.try_exclusive(&1));
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
         assert!(locks.locks.lock().unwrap().is_empty());
     }
 
