@@ -1,8 +1,8 @@
-//! Locks within the process, held for every driver: per digest and per repository.
+//! Locks within the process, held for every driver: per digest, per repository, per tag.
 //!
 //! They order the steps of commits, deletes and collection; never is one held while waiting for
-//! a client. A repository's lock is taken before a digest's, and none while waiting for another of its
-//! kind.
+//! a client. A repository's lock is taken before those of its tags, which are taken in their
+//! order, and these before a digest's, of which nobody holds two.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -76,11 +76,8 @@ impl Repository {
         else {
             return Ok(None);
         };
-        match self.inner.find(&target).await {
-            Ok(stat) => Ok(Some((target, stat))),
-            Err(StorageError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let stat = self.inner.look_for(&target).await?;
+        Ok(stat.map(|stat| (target, stat)))
     }
 
     /// Opens a blob that is visible here, or one range of it. It is told as a pull.
@@ -115,7 +112,11 @@ impl Repository {
         let (target, _) = link.ok_or_else(unknown)?;
         let request = RedirectRequest::new(range);
         let content = match self.inner.blobs.redirect(&target, &request).await? {
-            Some(url) => BlobContent::Redirect(url),
+            // Elsewhere nobody looks into the trash.
+            Some(url) => match self.inner.look_for(&target).await? {
+                Some(_) => BlobContent::Redirect(url),
+                None => return Err(unknown()),
+            },
             None => match self.inner.open(&target, range).await {
                 Ok(reader) => {
                     let (size, range) = reader.extent();
@@ -140,6 +141,12 @@ impl Repository {
     /// [`RegistryError::BlobUnknown`], or [`RegistryError::Unsupported`] where deletion is off.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), RegistryError> {
         self.must_delete()?;
+        let (this, digest) = (self.clone(), *digest);
+        let deleting = async move { this.unlink_blob(&digest).await };
+        self.inner.finish(deleting).await
+    }
+
+    async fn unlink_blob(&self, digest: &Digest) -> Result<(), RegistryError> {
         let key = Key::Layer(self.name.clone(), *digest);
         let Some((target, _)) = self.inner.link(&key).await? else {
             return Err(RegistryError::BlobUnknown(*digest));

@@ -17,7 +17,7 @@ use crate::storage::{BlobReader, BlobStat, RangeSpec, Record, StorageError};
 impl Inner {
     /// The blob's size and age. Data, then a copy in the trash, then data again, and all of that
     /// twice, before it is believed to be absent: two collectors can meet (design, section 5).
-    pub(super) async fn find(&self, digest: &Digest) -> Result<BlobStat, StorageError> {
+    pub(super) async fn find(self: &Arc<Self>, digest: &Digest) -> Result<BlobStat, StorageError> {
         for _ in 0..2 {
             match self.blobs.stat(digest).await {
                 Err(StorageError::NotFound) => {}
@@ -31,9 +31,21 @@ impl Inner {
         Err(StorageError::NotFound)
     }
 
+    /// As [`Inner::find`], where an absence is no failure.
+    pub(super) async fn look_for(
+        self: &Arc<Self>,
+        digest: &Digest,
+    ) -> Result<Option<BlobStat>, StorageError> {
+        match self.find(digest).await {
+            Ok(stat) => Ok(Some(stat)),
+            Err(StorageError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Opens the blob, looking for it as [`Inner::find`] does.
     pub(super) async fn open(
-        &self,
+        self: &Arc<Self>,
         digest: &Digest,
         range: Option<RangeSpec>,
     ) -> Result<Box<dyn BlobReader>, StorageError> {
@@ -51,12 +63,16 @@ impl Inner {
         Err(StorageError::NotFound)
     }
 
-    async fn restore(&self, digest: &Digest) -> Result<BlobStat, StorageError> {
+    async fn restore(self: &Arc<Self>, digest: &Digest) -> Result<BlobStat, StorageError> {
         if self.options.read_only {
             return Err(StorageError::NotFound);
         }
-        let _alone = self.digests.exclusive(digest).await;
-        self.blobs.restore(digest).await
+        let (this, digest) = (Arc::clone(self), *digest);
+        let restoring = async move {
+            let _alone = this.digests.exclusive(&digest).await;
+            this.blobs.restore(&digest).await
+        };
+        self.finish(restoring).await
     }
 
     /// The record and the digest that it holds. An empty or garbled link, which a crash of
@@ -74,7 +90,10 @@ impl Inner {
     }
 
     /// The bytes of a manifest: from memory, or read and hashed before they are used.
-    pub(super) async fn manifest_bytes(&self, digest: &Digest) -> Result<Bytes, StorageError> {
+    pub(super) async fn manifest_bytes(
+        self: &Arc<Self>,
+        digest: &Digest,
+    ) -> Result<Bytes, StorageError> {
         if let Some(bytes) = self.manifests.get(digest) {
             return Ok(bytes);
         }
@@ -112,7 +131,7 @@ impl Inner {
     /// The manifest behind a link, as much of it as can be read; `None` when its bytes are missing
     /// or no manifest.
     pub(super) async fn load(
-        &self,
+        self: &Arc<Self>,
         target: &Digest,
         digest: Digest,
     ) -> Result<Option<Manifest>, StorageError> {
@@ -126,7 +145,7 @@ impl Inner {
         aside(len, "reading a manifest", loading).await
     }
 
-    async fn read_small(&self, digest: &Digest) -> Result<Bytes, StorageError> {
+    async fn read_small(self: &Arc<Self>, digest: &Digest) -> Result<Bytes, StorageError> {
         let mut reader = self.open(digest, None).await?;
         let (size, _) = reader.extent();
         if size > MAX_BYTES as u64 {

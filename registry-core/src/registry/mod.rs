@@ -3,6 +3,7 @@
 mod aside;
 mod blobs;
 mod catalog;
+mod changes;
 mod find;
 mod manifests;
 mod ordered;
@@ -25,6 +26,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Weighter};
 
 pub use self::blobs::{BlobContent, BlobInfo};
+use self::changes::Changes;
 pub use self::manifests::ServedManifest;
 pub use self::page::{Page, PageRequest};
 pub use self::push::{PushedManifest, PutManifest};
@@ -39,7 +41,7 @@ use crate::error::RegistryError;
 use crate::events::{Event, EventAction, EventSink, NoEvents};
 use crate::locks::KeyedLocks;
 use crate::manifest::BodyTypes;
-use crate::name::RepositoryName;
+use crate::name::{RepositoryName, Tag};
 use crate::rules::Grant;
 use crate::storage::{BlobStore, RecordStore, Storage, UploadId};
 
@@ -90,7 +92,12 @@ struct Inner {
     signer: Signer,
     digests: KeyedLocks<Digest>,
     repositories: KeyedLocks<RepositoryName>,
+    /// Held by a push from its tags to its last look, so that no two take back each other's.
+    tags: KeyedLocks<(RepositoryName, Tag)>,
     writers: KeyedLocks<UploadId>,
+    /// Uploads of which all that comes has come: who wants to write to one waits.
+    endings: KeyedLocks<UploadId>,
+    changes: Changes,
     finished: Finished,
     sightings: Sightings,
     manifests: ManifestCache,
@@ -144,7 +151,10 @@ impl Registry {
             signer,
             digests: KeyedLocks::default(),
             repositories: KeyedLocks::default(),
+            tags: KeyedLocks::default(),
             writers: KeyedLocks::default(),
+            endings: KeyedLocks::default(),
+            changes: Changes::default(),
             finished: Finished::default(),
             sightings: Sightings::default(),
             manifests: manifest_cache(),
@@ -178,6 +188,12 @@ impl Repository {
     #[must_use]
     pub fn name(&self) -> &RepositoryName {
         &self.name
+    }
+
+    /// The registry that it belongs to.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry(Arc::clone(&self.inner))
     }
 
     fn must_write(&self) -> Result<(), RegistryError> {

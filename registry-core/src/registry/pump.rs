@@ -1,10 +1,13 @@
 //! From a client's body into an upload: while one batch is written and hashed, the next arrives.
+//!
+//! The request reads its body, and a task that outlives it writes: the two meet in a channel.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future;
+use tokio::sync::mpsc;
 
 use super::aside::on_the_pool;
 use super::uploads::Body;
@@ -47,6 +50,13 @@ fn batch(pumps: usize) -> usize {
 /// Below this, hashing costs less than a trip to the blocking pool.
 const HASH_INLINE: usize = 32 << 10;
 
+/// A batch, and how the body ended if it did. A channel that closes before an end says that the
+/// request has gone.
+type Part = (Vec<Bytes>, Option<Result<(), RegistryError>>);
+
+/// What a request hands over of its body.
+pub(super) type Parts = mpsc::Receiver<Part>;
+
 /// How a pump ended: the hash of all that was written, how much that was, and what cut it short.
 pub(super) struct Pumped {
     pub(super) hasher: Hasher,
@@ -54,40 +64,72 @@ pub(super) struct Pumped {
     pub(super) cut: Result<(), RegistryError>,
 }
 
-/// Moves all of `body`; without a writer it is hashed and no more. An error of the body is told in
-/// `cut`, and what arrived is written; an error of the store ends everything.
+impl Pumped {
+    /// Unless it was cut short, or is not as long as was declared.
+    pub(super) fn whole(self, len: Option<u64>) -> Result<Self, RegistryError> {
+        self.cut?;
+        if len.is_some_and(|len| len != self.received) {
+            let received = format!("received {}", self.received);
+            return Err(RegistryError::SizeInvalid(received));
+        }
+        let cut = Ok(());
+        Ok(Self { cut, ..self })
+    }
+}
+
+/// A channel for one body: a batch is gathered while another is written, and no third is held. It
+/// is full at first, with nothing, so that no body is read (and no client told to send it) before
+/// someone is ready to take it.
+pub(super) fn channel() -> (mpsc::Sender<Part>, Parts) {
+    let (to, parts) = mpsc::channel(1);
+    // There is room, and the receiver is there.
+    let _ = to.try_send((Vec::new(), None));
+    (to, parts)
+}
+
+/// Reads a body to its end, or for as long as someone wants it.
+pub(super) async fn feed(body: &mut Body<'_>, to: mpsc::Sender<Part>) {
+    while let Ok(room) = to.reserve().await {
+        let (batch, end) = gather(body).await;
+        let ended = end.is_some();
+        room.send((batch, end));
+        if ended {
+            return;
+        }
+    }
+}
+
+/// Moves all that comes; without a writer it is hashed and no more. An error of the body is told
+/// in `cut`, and what arrived is written; an error of the store ends everything.
 pub(super) async fn pump(
-    body: &mut Body<'_>,
+    parts: &mut Parts,
     mut writer: Option<&mut dyn UploadWriter>,
     mut hasher: Hasher,
 ) -> Result<Pumped, StorageError> {
     let _counted = Counted::new();
     let mut received = 0;
-    let (mut batch, mut end) = gather(body).await;
-    while !batch.is_empty() {
-        received += length(&batch) as u64;
-        let pieces = batch.clone();
-        let write = async {
-            match &mut writer {
-                Some(writer) => writer.write(pieces).await,
-                None => Ok(()),
-            }
-        };
-        let stored = future::try_join(write, hash(hasher, batch));
-        if end.is_some() {
-            hasher = stored.await?.1;
-            break;
+    loop {
+        let gone = || Some(Err(RegistryError::Body("the request has gone".into())));
+        let (batch, end) = parts.recv().await.unwrap_or_else(|| (Vec::new(), gone()));
+        if !batch.is_empty() {
+            received += length(&batch) as u64;
+            let pieces = batch.clone();
+            let write = async {
+                match &mut writer {
+                    Some(writer) => writer.write(pieces).await,
+                    None => Ok(()),
+                }
+            };
+            hasher = future::try_join(write, hash(hasher, batch)).await?.1;
         }
-        let (stored, next) = future::join(stored, gather(body)).await;
-        hasher = stored?.1;
-        (batch, end) = next;
+        if let Some(cut) = end {
+            return Ok(Pumped {
+                hasher,
+                received,
+                cut,
+            });
+        }
     }
-    let cut = end.unwrap_or(Ok(()));
-    Ok(Pumped {
-        hasher,
-        received,
-        cut,
-    })
 }
 
 /// The next batch, and how the body ended if it did.

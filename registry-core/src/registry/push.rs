@@ -1,6 +1,8 @@
 //! Pushing a manifest. The order of its writes is what makes collection safe: the root is
 //! written, and only then the data is looked at (design, section 5).
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -13,9 +15,10 @@ use crate::error::RegistryError;
 use crate::events::EventAction;
 use crate::hasher::digest_of;
 use crate::layout::Key;
+use crate::locks::Held;
 use crate::manifest::{Manifest, Needs, Role};
 use crate::media_type::MediaType;
-use crate::name::Tag;
+use crate::name::{RepositoryName, Tag};
 use crate::reference::Reference;
 use crate::storage::{
     Durability, Outcome, PutMode, Record, StorageError, UploadHint, UploadId, Verified, Version,
@@ -109,14 +112,18 @@ impl Repository {
             Reference::Tag(tag) => vec![tag],
             Reference::Digest(_) => put.tags.clone(),
         };
-        self.write(&manifest, &needs, &tags).await?;
-        self.emit_push(&manifest, &tags);
-        self.inner.sightings.add(*manifest.digest(), &self.name);
-        Ok(PushedManifest {
-            digest: *manifest.digest(),
-            subject: manifest.subject().cloned(),
-            tags: if by_digest { put.tags } else { Vec::new() },
-        })
+        let (this, named) = (self.clone(), put.tags);
+        let writing = async move {
+            this.write(&manifest, &needs, &tags).await?;
+            this.emit_push(&manifest, &tags);
+            this.inner.sightings.add(*manifest.digest(), &this.name);
+            Ok(PushedManifest {
+                digest: *manifest.digest(),
+                subject: manifest.subject().cloned(),
+                tags: if by_digest { named } else { Vec::new() },
+            })
+        };
+        self.inner.finish(writing).await
     }
 
     /// 1: everything it needs is linked here, and its data there.
@@ -156,7 +163,7 @@ impl Repository {
         if needs.role == Role::Child {
             let key = Key::Revision(self.name.clone(), *digest);
             if let Some((target, _)) = self.inner.link(&key).await?
-                && self.has(&target).await?
+                && self.inner.look_for(&target).await?.is_some()
             {
                 return Ok(Some(Found { key, target }));
             }
@@ -164,14 +171,6 @@ impl Repository {
         let found = self.linked(digest).await?;
         let key = Key::Layer(self.name.clone(), *digest);
         Ok(found.map(|(target, _)| Found { key, target }))
-    }
-
-    async fn has(&self, digest: &Digest) -> Result<bool, StorageError> {
-        match self.inner.find(digest).await {
-            Ok(_) => Ok(true),
-            Err(StorageError::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// 2 to 7. The bytes come before the lock, which a delete takes alone.
@@ -192,12 +191,13 @@ impl Repository {
         self.put_back(needs).await?;
         self.put_side_data(manifest).await?;
         scan.done();
+        let _alone = self.lock_tags(tags).await;
         let mut tagged = Vec::with_capacity(tags.len());
         for tag in tags {
             match self.set_tag(tag, manifest.digest()).await {
                 Ok(set) => tagged.push(set),
                 Err(error) => {
-                    self.take_back(tagged).await;
+                    self.take_back(manifest.digest(), tagged).await;
                     return Err(error.into());
                 }
             }
@@ -205,14 +205,24 @@ impl Repository {
         match self.look_again(manifest, needs).await {
             Ok(missing) if missing.is_empty() => Ok(()),
             Ok(missing) => {
-                self.take_back(tagged).await;
+                self.take_back(manifest.digest(), tagged).await;
                 Err(RegistryError::ManifestBlobUnknown(missing))
             }
             Err(error) => {
-                self.take_back(tagged).await;
+                self.take_back(manifest.digest(), tagged).await;
                 Err(error.into())
             }
         }
+    }
+
+    /// In one order, so that two pushes of the same tags do not wait for each other.
+    async fn lock_tags(&self, tags: &[Tag]) -> Vec<Held<(RepositoryName, Tag)>> {
+        let mut held = Vec::with_capacity(tags.len());
+        for tag in tags.iter().collect::<BTreeSet<_>>() {
+            let key = (self.name.clone(), tag.clone());
+            held.push(self.inner.tags.exclusive(&key).await);
+        }
+        held
     }
 
     /// 2: the manifest's own bytes, committed anew even if they are there: their age counts.
@@ -238,7 +248,12 @@ impl Repository {
         Ok(())
     }
 
-    async fn put_link(&self, key: &Key, target: &Digest) -> Result<Option<Version>, StorageError> {
+    /// Writes a link over whatever is there.
+    pub(super) async fn put_link(
+        &self,
+        key: &Key,
+        target: &Digest,
+    ) -> Result<Option<Version>, StorageError> {
         let (path, value) = (key.path(), link_content(target));
         match self
             .inner
@@ -307,7 +322,7 @@ impl Repository {
     }
 
     /// The tags go back to what they were, unless someone has moved them since.
-    async fn take_back(&self, tagged: Vec<Tagged>) {
+    async fn take_back(&self, digest: &Digest, tagged: Vec<Tagged>) {
         for Tagged { tag, before, now } in tagged.into_iter().rev() {
             let path = Key::TagCurrent(self.name.clone(), tag.clone()).path();
             let records = &self.inner.records;
@@ -323,12 +338,28 @@ impl Repository {
                         .put(&path, before.value, PutMode::Replace, Durability::Durable)
                         .await
                 }
-                (None, now) => records.delete(&path, now.as_ref()).await,
+                (None, now) => self.untag(&tag, digest, now.as_ref()).await,
             };
             if let Err(error) = back {
                 tracing::error!(%error, %tag, repository = %self.name, "tag not taken back");
             }
         }
+    }
+
+    /// Of a tag that there was none of before, nothing stays: distribution lists directories.
+    async fn untag(
+        &self,
+        tag: &Tag,
+        digest: &Digest,
+        now: Option<&Version>,
+    ) -> Result<Outcome, StorageError> {
+        let current = Key::TagCurrent(self.name.clone(), tag.clone()).path();
+        let gone = self.inner.records.delete(&current, now).await?;
+        if gone == Outcome::Conflict {
+            return Ok(gone);
+        }
+        let index = Key::TagIndex(self.name.clone(), tag.clone(), *digest).path();
+        self.inner.records.delete(&index, None).await
     }
 
     /// 7: only now the data is looked at: own revision, links and revisions, all bytes. What
@@ -345,12 +376,12 @@ impl Repository {
         self.put_back(needs).await?;
         let own = std::iter::once(*manifest.digest());
         let all: Vec<Digest> = needs.iter().map(|found| found.target).chain(own).collect();
-        let there = all.iter().map(|digest| self.has(digest).boxed());
+        let there = all.iter().map(|digest| self.inner.look_for(digest).boxed());
         let there = side_by_side(SIDE_BY_SIDE, there).await?;
         Ok(all
             .into_iter()
             .zip(there)
-            .filter(|(_, there)| !there)
+            .filter(|(_, there)| there.is_none())
             .map(|(digest, _)| digest.into())
             .collect())
     }

@@ -27,6 +27,12 @@ impl Repository {
     /// off.
     pub async fn delete_manifest(&self, reference: &Reference) -> Result<(), RegistryError> {
         self.must_delete()?;
+        let (this, reference) = (self.clone(), reference.clone());
+        let deleting = async move { this.delete(&reference).await };
+        self.inner.finish(deleting).await
+    }
+
+    async fn delete(&self, reference: &Reference) -> Result<(), RegistryError> {
         let _alone = self.inner.repositories.exclusive(&self.name).await;
         match reference {
             Reference::Tag(tag) => {

@@ -1,26 +1,30 @@
 //! Uploads: start, append, status, finish, cancel. One writer per upload; the hash state and the
 //! offset are one record, so that they cannot disagree.
 
+mod append;
 mod finish;
 mod record;
+mod state;
 mod sweep;
 
+use std::pin::pin;
+
 use bytes::Bytes;
+use futures_util::future::{self, Either};
 use futures_util::stream::BoxStream;
 
 use self::record::Upload;
+use super::Repository;
+use super::pump::{self, Parts};
 use super::signer::Signed;
-use super::{Repository, pump};
 use crate::BoxError;
 use crate::access::{Access, Action};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Progress, RegistryError};
 use crate::events::EventAction;
-use crate::hasher::Hasher;
 use crate::layout::Key;
-use crate::locks::Held;
 use crate::name::RepositoryName;
-use crate::storage::{Durability, PutMode, StorageError, UploadHint, UploadId};
+use crate::storage::{StorageError, UploadId};
 
 /// The body of a request, as it arrives.
 pub type Body<'a> = BoxStream<'a, Result<Bytes, BoxError>>;
@@ -115,7 +119,9 @@ impl Repository {
         let Some((target, _)) = self.inner.link(&Key::Layer(from.clone(), *digest)).await? else {
             return Ok(false);
         };
-        let Some(size) = self.link_present(digest, &target).await? else {
+        let (this, named) = (self.clone(), *digest);
+        let linking = async move { this.link_present(&named, &target).await };
+        let Some(size) = self.inner.finish(linking).await? else {
             return Ok(false);
         };
         self.inner.sightings.add(*digest, &self.name);
@@ -131,19 +137,30 @@ impl Repository {
         digest: &Digest,
         target: &Digest,
     ) -> Result<Option<u64>, StorageError> {
-        let size = match self.inner.find(target).await {
-            Ok(stat) => stat.size,
-            Err(StorageError::NotFound) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        if self.inner.look_for(target).await?.is_none() {
+            return Ok(None);
+        }
         let beside = self.inner.digests.shared(target).await;
-        self.put_layer_link(digest, target).await?;
+        self.put_link(&Key::Layer(self.name.clone(), *digest), target)
+            .await?;
         drop(beside);
         // The data may have been retired between the look and the link.
-        match self.inner.find(target).await {
-            Ok(_) => Ok(Some(size)),
-            Err(StorageError::NotFound) => Ok(None),
-            Err(error) => Err(error),
+        let stat = self.inner.look_for(target).await?;
+        Ok(stat.map(|stat| stat.size))
+    }
+
+    /// Lets a change have what a request brings. The request reads its own body, and may leave.
+    async fn receive<T, F>(&self, mut body: Body<'_>, change: impl FnOnce(Parts) -> F) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (to, parts) = pump::channel();
+        let change = pin!(self.inner.finish(change(parts)));
+        let feed = pin!(pump::feed(&mut body, to));
+        match future::select(change, feed).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), change)) => change.await,
         }
     }
 
@@ -160,48 +177,16 @@ impl Repository {
         body: Body<'_>,
     ) -> Result<Progress, RegistryError> {
         self.must_write()?;
-        let (_only, upload) = self.enter(url).await?;
-        upload.expect(append)?;
-        match self.append(upload, append, body).await {
-            Err(RegistryError::Storage(StorageError::NotFound)) => {
-                Err(RegistryError::UploadUnknown)
+        let (this, url) = (self.clone(), url.clone());
+        let appended = self.receive(body, |parts| async move {
+            match this.append(&url, append, parts).await {
+                Err(RegistryError::Storage(StorageError::NotFound)) => {
+                    Err(RegistryError::UploadUnknown)
+                }
+                appended => this.unless_busy(&url, appended).await,
             }
-            appended => self.unless_busy(url, appended).await,
-        }
-    }
-
-    async fn append(
-        &self,
-        mut upload: Upload,
-        append: Append,
-        mut body: Body<'_>,
-    ) -> Result<Progress, RegistryError> {
-        let hint = UploadHint {
-            digest: None,
-            size: append.declared,
-        };
-        let from = upload.checkpoint.take();
-        let hasher = self.hasher(&upload, from.clone()).await?;
-        let mut writer = self.inner.blobs.open_upload(&upload.id, from, hint).await?;
-        // A write that fails ends here: the record still tells the older truth.
-        let pumped = pump::pump(&mut body, Some(&mut *writer), hasher).await?;
-        if pumped.cut.is_ok() && append.len.is_some_and(|len| len != pumped.received) {
-            writer.abort().await?;
-            return Err(RegistryError::SizeInvalid(format!(
-                "received {}",
-                pumped.received
-            )));
-        }
-        if pumped.received == 0 {
-            drop(writer);
-            return pumped.cut.map(|()| upload.progress());
-        }
-        upload.hasher = Some(pumped.hasher);
-        upload.complete = false;
-        upload.len += pumped.received;
-        upload.checkpoint = Some(writer.checkpoint().await?);
-        self.save(&mut upload).await?;
-        pumped.cut.map(|()| upload.progress())
+        });
+        appended.await
     }
 
     /// How much has been received.
@@ -218,126 +203,21 @@ impl Repository {
     /// [`RegistryError::UploadUnknown`].
     pub async fn cancel_upload(&self, url: &UploadUrl) -> Result<(), RegistryError> {
         self.must_write()?;
-        let (_only, upload) = self.enter(url).await?;
-        let at = upload.checkpoint.clone();
-        let aborted = self.inner.blobs.abort_upload(&url.id, at).await;
-        self.unless_busy(url, aborted.map_err(Into::into)).await?;
+        let (this, url) = (self.clone(), url.clone());
+        let cancelling = async move { this.cancel(&url).await };
+        self.inner.finish(cancelling).await
+    }
+
+    /// Whoever is writing finds the tombstone when he has done, and gives up his bytes.
+    async fn cancel(&self, url: &UploadUrl) -> Result<(), RegistryError> {
+        let only = self.try_enter(url).await;
+        let upload = self.load(url).await?;
+        if only.is_some() {
+            let at = upload.checkpoint.clone();
+            let aborted = self.inner.blobs.abort_upload(&url.id, at).await;
+            self.unless_busy(url, aborted.map_err(Into::into)).await?;
+        }
         self.close(&upload).await
-    }
-
-    /// A store that sees another writer, of another process, means what `enter` says of one of
-    /// this process.
-    async fn unless_busy<T>(
-        &self,
-        url: &UploadUrl,
-        done: Result<T, RegistryError>,
-    ) -> Result<T, RegistryError> {
-        match done {
-            Err(RegistryError::Storage(StorageError::Busy)) => Err(RegistryError::RangeInvalid(
-                self.load(url).await?.progress(),
-            )),
-            done => done,
-        }
-    }
-
-    /// The upload, for its one writer.
-    async fn enter(&self, url: &UploadUrl) -> Result<(Held<UploadId>, Upload), RegistryError> {
-        match self.inner.writers.try_exclusive(&url.id) {
-            Some(held) => Ok((held, self.load(url).await?)),
-            None => Err(RegistryError::RangeInvalid(
-                self.load(url).await?.progress(),
-            )),
-        }
-    }
-
-    /// What is known of an upload: its record, else what its URL proves.
-    async fn load(&self, url: &UploadUrl) -> Result<Upload, RegistryError> {
-        let unknown = || RegistryError::UploadUnknown;
-        let verify = |state: &String| self.inner.signer.verify(&self.name, url.id, state);
-        let signed = match &url.state {
-            Some(state) => Some(verify(state).ok_or(RegistryError::UploadInvalid)?),
-            None => None,
-        };
-        if self.inner.finished.contains(&url.id) {
-            return Err(unknown());
-        }
-        if let Some(record) = self
-            .inner
-            .records
-            .get(&Key::UploadRecord(url.id).path())
-            .await?
-        {
-            return record::parse(url.id, &self.name, &record).ok_or_else(unknown);
-        }
-        let signed = signed.ok_or_else(unknown)?;
-        let age = self
-            .inner
-            .blobs
-            .now()
-            .await?
-            .duration_since(signed.started)
-            .unwrap_or_default();
-        if age > self.inner.options.upload_age {
-            return Err(unknown());
-        }
-        Ok(Upload::begun(url.id, signed))
-    }
-
-    /// The hash of what the upload holds; read back when its state is lost.
-    async fn hasher(
-        &self,
-        upload: &Upload,
-        at: Option<crate::storage::Checkpoint>,
-    ) -> Result<Hasher, RegistryError> {
-        match (&upload.hasher, at) {
-            (Some(hasher), _) => Ok(hasher.clone()),
-            (None, Some(mut at)) if upload.len > 0 => {
-                self.rehash(&upload.id, &mut at, upload.algorithm).await
-            }
-            _ => Ok(Hasher::new(upload.algorithm)),
-        }
-    }
-
-    /// Writes the record over the version that was read; whoever loses has written for nothing.
-    async fn save(&self, upload: &mut Upload) -> Result<(), RegistryError> {
-        use crate::storage::Outcome;
-        let mode = upload
-            .version
-            .take()
-            .map_or(PutMode::Create, PutMode::IfVersion);
-        let path = Key::UploadRecord(upload.id).path();
-        let value = upload.render(&self.name);
-        match self
-            .inner
-            .records
-            .put(&path, value, mode, Durability::Volatile)
-            .await?
-        {
-            Outcome::Done(version) => {
-                upload.version = version;
-                Ok(())
-            }
-            Outcome::Conflict => {
-                let now = self.inner.records.get(&path).await?;
-                let now = now.and_then(|record| record::parse(upload.id, &self.name, &record));
-                Err(now.map_or(RegistryError::UploadUnknown, |now| {
-                    RegistryError::RangeInvalid(now.progress())
-                }))
-            }
-        }
-    }
-
-    /// Leaves a tombstone in the place of the record.
-    async fn close(&self, upload: &Upload) -> Result<(), RegistryError> {
-        self.inner.finished.add(upload.id);
-        let path = Key::UploadRecord(upload.id).path();
-        let value = record::tombstone(&self.name);
-        let _ = self
-            .inner
-            .records
-            .put(&path, value, PutMode::Replace, Durability::Volatile)
-            .await?;
-        Ok(())
     }
 }
 

@@ -47,11 +47,15 @@ async fn registry(storage: &Storage, read_only: bool) -> Registry {
 }
 
 async fn in_registry(storage: &Storage, read_only: bool) -> Repository {
+    let registry = registry(storage, read_only).await;
+    named(&registry, "library/image")
+}
+
+/// A repository of this registry.
+pub(crate) fn named(registry: &Registry, name: &str) -> Repository {
     let rules = Arc::new(Rules::everything());
     let grant = rules.authorize(Identity::anonymous(), &[], &[]).unwrap();
-    let name = "library/image".parse().unwrap();
-    let registry = registry(storage, read_only).await;
-    registry.repository(name, grant)
+    registry.repository(name.parse().unwrap(), grant)
 }
 
 pub(crate) async fn repository(storage: &Storage) -> Repository {

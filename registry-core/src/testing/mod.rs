@@ -120,6 +120,11 @@ macro_rules! storage_faults {
             a_finish_that_fails_can_be_retried,
             a_blob_whose_link_failed_is_linked_by_a_retry,
             a_digest_alone_makes_no_blob_visible,
+            what_no_record_tells_of_is_not_kept,
+            an_upload_is_cancelled_beside_its_writer,
+            the_record_of_an_upload_counts_whatever_its_url_says,
+            a_change_that_was_begun_comes_to_its_end,
+            what_comes_later_waits_for_a_client_that_left,
             a_look_that_fails_is_no_absence,
             a_read_only_registry_finds_referrers_and_writes_nothing,
         }
@@ -293,9 +298,11 @@ mod tests {
             include_str!("clauses/trash.rs"),
             include_str!("clauses/uploads.rs"),
             include_str!("failing/changes.rs"),
+            include_str!("failing/leaving.rs"),
             include_str!("failing/looks.rs"),
             include_str!("failing/referrers.rs"),
             include_str!("failing/uploads.rs"),
+            include_str!("failing/writers.rs"),
             include_str!("interleaving.rs"),
         ];
         let stamped = include_str!("mod.rs");

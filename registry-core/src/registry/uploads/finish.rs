@@ -6,11 +6,9 @@ use crate::error::RegistryError;
 use crate::events::EventAction;
 use crate::hasher::Hasher;
 use crate::layout::Key;
-use crate::registry::find::link_content;
-use crate::registry::pump;
+use crate::registry::pump::{self, Parts};
 use crate::storage::{
-    Checkpoint, CommitFailed, Durability, PutMode, StorageError, UploadHint, UploadId,
-    UploadWriter, Verified,
+    Checkpoint, CommitFailed, StorageError, UploadHint, UploadId, UploadWriter, Verified,
 };
 
 impl Repository {
@@ -29,6 +27,21 @@ impl Repository {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         self.must_write()?;
+        let (this, url, digest) = (self.clone(), url.clone(), *digest);
+        let finished = self.receive(body, |parts| async move {
+            let finished = this.finish(&url, append, parts, &digest).await;
+            this.unless_busy(&url, finished).await
+        });
+        finished.await
+    }
+
+    async fn finish(
+        &self,
+        url: &UploadUrl,
+        append: Append,
+        parts: Parts,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
         let (_only, upload) = match self.enter(url).await {
             Err(RegistryError::UploadUnknown) => {
                 return match self.stat_blob(digest).await {
@@ -42,8 +55,7 @@ impl Repository {
         if !upload.is_all_of(digest) {
             upload.expect(append)?;
         }
-        let finished = self.finish(upload, append, body, digest).await;
-        self.unless_busy(url, finished).await
+        self.finish_open(upload, append, parts, digest).await
     }
 
     /// An upload begun and finished by one request.
@@ -64,14 +76,16 @@ impl Repository {
         self.finish_upload(&url, append, body, digest).await
     }
 
-    async fn finish(
+    async fn finish_open(
         &self,
         mut upload: Upload,
         append: Append,
-        body: Body<'_>,
+        parts: Parts,
         digest: &Digest,
     ) -> Result<(), RegistryError> {
-        let hashed = match self.receive(&mut upload, append, body, digest).await {
+        let taken = self.take_in(&mut upload, append, parts, digest).await;
+        let _ending = self.inner.endings.exclusive(&upload.id).await;
+        let hashed = match taken {
             Ok((Some(writer), hasher)) => {
                 let algorithm = digest.algorithm();
                 self.hashed_as(&upload, writer, hasher, algorithm).await
@@ -89,7 +103,8 @@ impl Repository {
         let actual = hasher.clone().finish();
         if actual != *digest {
             writer.abort().await?;
-            self.inner.blobs.abort_upload(&upload.id, None).await?;
+            let at = upload.checkpoint.clone();
+            self.inner.blobs.abort_upload(&upload.id, at).await?;
             self.end(&upload).await?;
             return Err(RegistryError::DigestInvalid(format!("content is {actual}")));
         }
@@ -108,36 +123,33 @@ impl Repository {
 
     /// The last bytes of an upload: who holds all of them, and their hash. There is no writer if
     /// the earlier bytes are gone; then the last ones are only hashed.
-    async fn receive(
+    async fn take_in(
         &self,
         upload: &mut Upload,
         append: Append,
-        mut body: Body<'_>,
+        mut parts: Parts,
         digest: &Digest,
     ) -> Result<(Option<Box<dyn UploadWriter>>, Hasher), RegistryError> {
         let repeated = upload.is_all_of(digest);
         let (mut writer, before) = self.reopen(upload, append, digest).await?;
         let target = writer.as_deref_mut().filter(|_| !repeated);
         let target = target.map(|writer| writer as &mut dyn UploadWriter);
-        let pumped = pump::pump(&mut body, target, before.clone()).await?;
-        let received = pumped.received;
-        let torn = append.len.is_some_and(|len| len != received) && !repeated;
-        let refused = match pumped.cut {
-            Err(error) => Some(error),
-            Ok(()) if torn => Some(RegistryError::SizeInvalid(format!("received {received}"))),
-            Ok(()) => None,
-        };
-        if let Some(error) = refused {
-            if let Some(writer) = writer {
-                self.give_up(upload, writer).await?;
+        let pumped = pump::pump(&mut parts, target, before.clone()).await;
+        let len = append.len.filter(|_| !repeated);
+        let whole = pumped.map_err(RegistryError::from);
+        match (whole.and_then(|pumped| pumped.whole(len)), writer) {
+            (Ok(_), writer) if repeated => Ok((writer, before)),
+            (Ok(pumped), writer) => {
+                upload.len += pumped.received;
+                Ok((writer, pumped.hasher))
             }
-            return Err(error);
+            (Err(error), writer) => {
+                if let Some(writer) = writer {
+                    self.give_up(upload, writer).await;
+                }
+                Err(error)
+            }
         }
-        if repeated {
-            return Ok((writer, before));
-        }
-        upload.len += received;
-        Ok((writer, pumped.hasher))
     }
 
     /// A writer, if there is what it is to go on from, and the hash of that.
@@ -147,12 +159,12 @@ impl Repository {
         append: Append,
         digest: &Digest,
     ) -> Result<(Option<Box<dyn UploadWriter>>, Hasher), RegistryError> {
-        let from = upload.checkpoint.take();
         if upload.len == 0 {
             // Nothing hashed yet: hash with what is asked for.
             upload.algorithm = digest.algorithm();
         }
-        let hasher = self.hasher(upload, from.clone()).await?;
+        let hasher = self.hasher(upload).await?;
+        let from = upload.checkpoint.clone();
         let size = match append.declared {
             Some(declared) => Some(declared.checked_add(upload.len).ok_or_else(|| {
                 RegistryError::SizeInvalid(format!("Content-Length is {declared}"))
@@ -213,21 +225,9 @@ impl Repository {
         let digest = *content.digest();
         let _beside = self.inner.digests.shared(&digest).await;
         writer.commit(content).await?;
-        let linked = self.put_layer_link(&digest, &digest).await;
-        linked.map_err(|error| CommitFailed::new(None, error))
-    }
-
-    /// That a blob is visible here: under the name that was asked for, with the name it has.
-    pub(in crate::registry) async fn put_layer_link(
-        &self,
-        named: &Digest,
-        target: &Digest,
-    ) -> Result<(), StorageError> {
-        let path = Key::Layer(self.name.clone(), *named).path();
-        let (value, records) = (link_content(target), &self.inner.records);
-        let _ = records
-            .put(&path, value, PutMode::Replace, Durability::Durable)
-            .await?;
+        let link = Key::Layer(self.name.clone(), digest);
+        let linked = self.put_link(&link, &digest).await;
+        linked.map_err(|error| CommitFailed::new(None, error))?;
         Ok(())
     }
 
@@ -268,19 +268,6 @@ impl Repository {
         Ok(hasher)
     }
 
-    /// Of an upload whose last bytes did not come: without a record nothing is kept of it.
-    async fn give_up(
-        &self,
-        upload: &Upload,
-        writer: Box<dyn UploadWriter>,
-    ) -> Result<(), StorageError> {
-        writer.abort().await?;
-        if upload.version.is_none() {
-            self.inner.blobs.abort_upload(&upload.id, None).await?;
-        }
-        Ok(())
-    }
-
     /// A failed commit says from where the upload can go on; its record must say the same.
     async fn keep_after(&self, mut upload: Upload, failed: CommitFailed) -> StorageError {
         if let Some(checkpoint) = failed.checkpoint {
@@ -290,6 +277,7 @@ impl Repository {
                 tracing::warn!(%error, upload = %upload.id, "upload lost after a failed commit");
             }
         }
+        self.discard(&upload).await;
         failed.source
     }
 

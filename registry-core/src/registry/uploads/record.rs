@@ -50,6 +50,15 @@ struct Open {
     complete: bool,
 }
 
+impl Open {
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        Some(Checkpoint {
+            len: self.len,
+            token: STANDARD_NO_PAD.decode(&self.token).ok()?.into(),
+        })
+    }
+}
+
 impl Upload {
     pub(super) fn begun(id: UploadId, signed: Signed) -> Self {
         let algorithm = signed.algorithm;
@@ -123,6 +132,13 @@ pub(super) fn tombstone(repository: &RepositoryName) -> Bytes {
     })
 }
 
+/// Where the bytes are that a record tells of, whosever it is; `None` for a tombstone, and for what
+/// cannot be read.
+pub(super) fn checkpoint(record: &Record) -> Option<Checkpoint> {
+    let wire: Wire = serde_json::from_slice(&record.value).ok()?;
+    wire.open?.checkpoint()
+}
+
 /// The upload that a record tells of; `None` for a tombstone, for one of another repository, and
 /// for what cannot be read.
 pub(super) fn parse(id: UploadId, repository: &RepositoryName, record: &Record) -> Option<Upload> {
@@ -132,7 +148,7 @@ pub(super) fn parse(id: UploadId, repository: &RepositoryName, record: &Record) 
     }
     let open = wire.open?;
     let algorithm: Algorithm = open.algorithm.parse().ok()?;
-    let token = STANDARD_NO_PAD.decode(&open.token).ok()?.into();
+    let checkpoint = open.checkpoint()?;
     // Another form's hash state is not believed; the bytes are read again instead.
     let hash = STANDARD_NO_PAD
         .decode(&open.hash)
@@ -144,10 +160,7 @@ pub(super) fn parse(id: UploadId, repository: &RepositoryName, record: &Record) 
         algorithm,
         len: open.len,
         hasher,
-        checkpoint: Some(Checkpoint {
-            len: open.len,
-            token,
-        }),
+        checkpoint: Some(checkpoint),
         complete: open.complete,
         version: Some(record.version.clone()),
     })

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt;
 
+use super::record;
 use crate::error::RegistryError;
 use crate::layout::{Dir, Key};
 use crate::registry::Registry;
@@ -63,7 +64,8 @@ impl Registry {
                     purged += 1;
                 }
                 Some(record) if record.modified < before => {
-                    inner.blobs.abort_upload(&id, None).await?;
+                    let at = record::checkpoint(&record);
+                    inner.blobs.abort_upload(&id, at).await?;
                     if let Outcome::Done(_) =
                         inner.records.delete(&path, Some(&record.version)).await?
                     {

@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt;
 
-use super::{MISHAPS, Mishap, Trial, is_fault, new, old};
+use super::{MISHAPS, Mishap, Trial, is_fault, new, old, settle};
 use crate::layout::Dir;
 use crate::registry::{PageRequest, Repository};
 use crate::storage::{ListQuery, RecordEntry, Storage};
@@ -148,7 +148,7 @@ async fn every_call_fails_in_turn<K>(work: Work, open: impl AsyncFn() -> (Storag
                 let (before, after) = work.tag();
                 work.assert_tag(&[before, after], inner, &context).await;
             }
-            control.reset();
+            settle(control, &repository).await;
             work.retry(&repository, &context).await;
             work.assert_done(inner, &context).await;
         }

@@ -1,6 +1,6 @@
 //! What only reads.
 
-use super::{MISHAPS, Mishap, Trial, is_fault, new};
+use super::{MISHAPS, Mishap, Trial, is_fault, new, settle};
 use crate::registry::{PageRequest, Repository};
 use crate::storage::Storage;
 use crate::testing::faults::Fault;
@@ -87,7 +87,7 @@ async fn every_look_fails_in_turn<K>(
                 }
                 None => assert_ne!(mishap, Mishap::Slow, "{context}"),
             }
-            control.reset();
+            settle(control, &from).await;
             look.run(&from).await.unwrap();
         }
         n += 1;

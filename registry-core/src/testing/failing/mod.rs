@@ -5,17 +5,22 @@
 #![allow(clippy::unwrap_used, reason = "these are the bodies of tests")]
 
 mod changes;
+mod leaving;
 mod looks;
 mod referrers;
 mod uploads;
+mod writers;
 
 pub use self::changes::*;
+pub use self::leaving::*;
 pub use self::looks::*;
 pub use self::referrers::*;
 pub use self::uploads::*;
+pub use self::writers::*;
 use super::faults::{Control, Fault, Faulty};
 use super::image::Image;
 use crate::RegistryError;
+use crate::registry::Repository;
 use crate::storage::Storage;
 
 /// What becomes of one call, and of whoever waits for it.
@@ -25,13 +30,15 @@ enum Mishap {
     Fault(Fault),
     /// It is slow, and waited for.
     Slow,
-    /// It is slow before it is done, and the caller goes away.
+    /// It is slow before it is done, and the caller goes away. What was begun goes on.
     LeftBefore,
-    /// It is done, and the caller is gone when the answer comes.
+    /// It is done, and the caller is gone when the answer comes. What was begun goes on.
     LeftAfter,
+    /// The process has gone before it, so that it leaves what a crash would leave.
+    Gone,
 }
 
-const MISHAPS: [Mishap; 7] = [
+const MISHAPS: [Mishap; 8] = [
     Mishap::Fault(Fault::Fail),
     Mishap::Fault(Fault::Full),
     Mishap::Fault(Fault::FailAfter),
@@ -39,6 +46,7 @@ const MISHAPS: [Mishap; 7] = [
     Mishap::Slow,
     Mishap::LeftBefore,
     Mishap::LeftAfter,
+    Mishap::Gone,
 ];
 
 impl Mishap {
@@ -47,6 +55,7 @@ impl Mishap {
             Self::Fault(fault) => fault,
             Self::Slow | Self::LeftBefore => Fault::Stall,
             Self::LeftAfter => Fault::StallAfter,
+            Self::Gone => Fault::Fail,
         }
     }
 
@@ -57,7 +66,10 @@ impl Mishap {
         n: usize,
         work: impl Future<Output = T>,
     ) -> Option<T> {
-        control.on_call(n, self.fault());
+        match self {
+            Self::Gone => control.from_call(n, self.fault()),
+            _ => control.on_call(n, self.fault()),
+        }
         let stalled = async {
             control.stalled().await;
             if self == Self::Slow {
@@ -66,7 +78,7 @@ impl Mishap {
             }
         };
         match self {
-            Self::Fault(_) => Some(work.await),
+            Self::Fault(_) | Self::Gone => Some(work.await),
             Self::Slow | Self::LeftBefore | Self::LeftAfter => tokio::select! {
                 told = work => Some(told),
                 () = stalled => None,
@@ -94,6 +106,12 @@ impl<K> Trial<K> {
             _keep: keep,
         }
     }
+}
+
+/// Lets everything go on that stalls, until nothing is left of what a caller has begun.
+async fn settle(control: &Control, repository: &Repository) {
+    control.reset();
+    repository.registry().drained().await;
 }
 
 fn old() -> Image {

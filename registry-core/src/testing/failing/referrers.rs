@@ -83,7 +83,7 @@ pub async fn found_referrers_are_kept_while_stamps_tell<K>(open: impl AsyncFn() 
         refer(&clean, &old(), &subject, "a/a", algorithm).await;
     }
     forget(&trial.inner).await;
-    settle(&trial.inner).await;
+    settle_stamps(&trial.inner).await;
     let reader = read_only(&trial.storage).await;
     let found = paged(&reader, &subject, &[]).await;
     assert_eq!(found.len(), Algorithm::ALL.len());
@@ -108,7 +108,7 @@ pub async fn found_referrers_are_kept_while_stamps_tell<K>(open: impl AsyncFn() 
     assert!(trial.control.calls().iter().any(looked));
 }
 
-async fn settle(store: &Storage) {
+async fn settle_stamps(store: &Storage) {
     let settled = async {
         for algorithm in Algorithm::ALL {
             let name: RepositoryName = "library/image".parse().unwrap();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{MISHAPS, Mishap, Trial, is_fault};
+use super::{MISHAPS, Mishap, Trial, is_fault, settle};
 use crate::hasher::digest_of;
 use crate::layout::Key;
 use crate::registry::{Append, Repository, UploadUrl};
@@ -12,7 +12,7 @@ use crate::testing::image::{body, get_blob, repository, sha256};
 use crate::testing::{content, publish_as};
 use crate::{Algorithm, Digest, RegistryError};
 
-async fn begin(repository: &Repository) -> UploadUrl {
+pub(super) async fn begin(repository: &Repository) -> UploadUrl {
     let begun = repository.start_upload(Algorithm::Sha256).await.unwrap();
     UploadUrl {
         id: begun.id,
@@ -73,7 +73,7 @@ pub async fn an_upload_in_pieces_is_never_lost_nor_unknown<K>(
 
 /// How a client finishes an upload.
 #[derive(Clone, Copy, Debug)]
-enum Finish {
+pub(super) enum Finish {
     /// Nothing but the digest, after all the bytes.
     Empty,
     /// The last bytes, and nothing said of where they belong.
@@ -103,7 +103,7 @@ impl Finish {
         }
     }
 
-    async fn prepare(self, repository: &Repository, url: &UploadUrl, blob: &Bytes) {
+    pub(super) async fn prepare(self, repository: &Repository, url: &UploadUrl, blob: &Bytes) {
         let first = blob.slice(..self.before(blob));
         if !first.is_empty() {
             let appended = repository.append_upload(url, Append::default(), body(&first));
@@ -111,7 +111,7 @@ impl Finish {
         }
     }
 
-    async fn put(
+    pub(super) async fn put(
         self,
         repository: &Repository,
         url: &UploadUrl,
@@ -166,7 +166,7 @@ async fn every_finish_fails_in_turn<K>(
                 Some(Err(error)) => assert!(is_fault(&error), "{context}: {error}"),
                 None => {}
             }
-            trial.control.reset();
+            settle(&trial.control, &from).await;
             let from = if restarted {
                 repository(&trial.storage).await
             } else {
