@@ -15,6 +15,7 @@ use registry_core::storage::{OpenMode, Storage};
 use registry_core::{BoxError, Registry, RegistryError};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use crate::accept::{self, AcceptLimits};
 use crate::ambient::{ambient, probe};
@@ -68,6 +69,10 @@ pub enum Error {
     },
 }
 
+/// How long the changes may take that outlive their connections: with the drain before it, less
+/// than the ten seconds of `docker stop`.
+const LAST_CHANGES: Duration = Duration::from_millis(1500);
+
 /// A server that listens already, and answers once it is told to [`serve`](Self::serve).
 #[derive(Debug)]
 pub struct Server {
@@ -103,6 +108,7 @@ impl Server {
     /// Dropping the future cuts every connection.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let app = self.app;
+        let registry = self.registry.clone();
         let service = service_fn(move |request: Request<Body>| {
             let answer = Arc::clone(&app).serve(request);
             async move { Ok(answer.await) }
@@ -110,6 +116,10 @@ impl Server {
         tokio::select! {
             () = accept::serve(self.listener, service, self.limits, shutdown) => {}
             () = purge(self.registry, self.purging) => {}
+        }
+        // What was begun for connections that are cut now.
+        if timeout(LAST_CHANGES, registry.drained()).await.is_err() {
+            tracing::warn!("changes of the store have not ended in time");
         }
     }
 }
