@@ -1,7 +1,7 @@
 //! Pushing a manifest. The order of its writes is what makes collection safe: the root is
 //! written, and only then the data is looked at (design, section 5).
 
-use std::collections::BTreeSet;
+mod tags;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -15,13 +15,12 @@ use crate::error::RegistryError;
 use crate::events::EventAction;
 use crate::hasher::digest_of;
 use crate::layout::Key;
-use crate::locks::Held;
 use crate::manifest::{Manifest, Needs, Role};
 use crate::media_type::MediaType;
-use crate::name::{RepositoryName, Tag};
+use crate::name::Tag;
 use crate::reference::Reference;
 use crate::storage::{
-    Durability, Outcome, PutMode, Record, StorageError, UploadHint, UploadId, Verified, Version,
+    Durability, Outcome, PutMode, StorageError, UploadHint, UploadId, Verified, Version,
 };
 
 /// Looks at the store that run side by side for one manifest.
@@ -69,13 +68,6 @@ fn read(
     Ok(Manifest::parse(bytes, content_type, digest)?)
 }
 
-/// A tag that was set, and what it was before.
-struct Tagged {
-    tag: Tag,
-    before: Option<Record>,
-    now: Option<Version>,
-}
-
 #[derive(Serialize, Deserialize)]
 struct Hint {
     form: u32,
@@ -114,7 +106,7 @@ impl Repository {
         };
         let (this, named) = (self.clone(), put.tags);
         let writing = async move {
-            this.write(&manifest, &needs, &tags).await?;
+            this.write(&manifest, needs, &tags).await?;
             this.emit_push(&manifest, &tags);
             this.inner.sightings.add(*manifest.digest(), &this.name);
             Ok(PushedManifest {
@@ -177,11 +169,16 @@ impl Repository {
     async fn write(
         &self,
         manifest: &Manifest,
-        needs: &[Found],
+        mut needs: Vec<Found>,
         tags: &[Tag],
     ) -> Result<(), RegistryError> {
         self.store_bytes(manifest).await?;
         let _beside = self.inner.repositories.shared(&self.name).await;
+        // A delete takes all that tells of a child; what it took meanwhile is not put back by half.
+        if manifest.needs().iter().any(|need| need.role == Role::Child) {
+            needs = self.present(manifest).await?;
+        }
+        let needs = &needs;
         let scan = self.inner.scans.writing(&self.name);
         self.put_link(
             &Key::Revision(self.name.clone(), *manifest.digest()),
@@ -213,16 +210,6 @@ impl Repository {
                 Err(error.into())
             }
         }
-    }
-
-    /// In one order, so that two pushes of the same tags do not wait for each other.
-    async fn lock_tags(&self, tags: &[Tag]) -> Vec<Held<(RepositoryName, Tag)>> {
-        let mut held = Vec::with_capacity(tags.len());
-        for tag in tags.iter().collect::<BTreeSet<_>>() {
-            let key = (self.name.clone(), tag.clone());
-            held.push(self.inner.tags.exclusive(&key).await);
-        }
-        held
     }
 
     /// 2: the manifest's own bytes, committed anew even if they are there: their age counts.
@@ -302,64 +289,6 @@ impl Repository {
                 .await?;
         }
         Ok(())
-    }
-
-    /// 6: the index link, then the tag itself, last of all.
-    async fn set_tag(&self, tag: &Tag, digest: &Digest) -> Result<Tagged, StorageError> {
-        let current = Key::TagCurrent(self.name.clone(), tag.clone());
-        let before = self.inner.records.get(&current.path()).await?;
-        self.put_link(
-            &Key::TagIndex(self.name.clone(), tag.clone(), *digest),
-            digest,
-        )
-        .await?;
-        let now = self.put_link(&current, digest).await?;
-        Ok(Tagged {
-            tag: tag.clone(),
-            before,
-            now,
-        })
-    }
-
-    /// The tags go back to what they were, unless someone has moved them since.
-    async fn take_back(&self, digest: &Digest, tagged: Vec<Tagged>) {
-        for Tagged { tag, before, now } in tagged.into_iter().rev() {
-            let path = Key::TagCurrent(self.name.clone(), tag.clone()).path();
-            let records = &self.inner.records;
-            let back = match (before, now) {
-                (Some(before), Some(now)) => {
-                    let mode = PutMode::IfVersion(now);
-                    records
-                        .put(&path, before.value, mode, Durability::Durable)
-                        .await
-                }
-                (Some(before), None) => {
-                    records
-                        .put(&path, before.value, PutMode::Replace, Durability::Durable)
-                        .await
-                }
-                (None, now) => self.untag(&tag, digest, now.as_ref()).await,
-            };
-            if let Err(error) = back {
-                tracing::error!(%error, %tag, repository = %self.name, "tag not taken back");
-            }
-        }
-    }
-
-    /// Of a tag that there was none of before, nothing stays: distribution lists directories.
-    async fn untag(
-        &self,
-        tag: &Tag,
-        digest: &Digest,
-        now: Option<&Version>,
-    ) -> Result<Outcome, StorageError> {
-        let current = Key::TagCurrent(self.name.clone(), tag.clone()).path();
-        let gone = self.inner.records.delete(&current, now).await?;
-        if gone == Outcome::Conflict {
-            return Ok(gone);
-        }
-        let index = Key::TagIndex(self.name.clone(), tag.clone(), *digest).path();
-        self.inner.records.delete(&index, None).await
     }
 
     /// 7: only now the data is looked at: own revision, links and revisions, all bytes. What

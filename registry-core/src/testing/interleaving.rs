@@ -4,10 +4,12 @@
 #![allow(missing_docs, reason = "the name of a race is the sentence it tests")]
 #![allow(clippy::unwrap_used, reason = "these are the bodies of tests")]
 
+use futures_util::StreamExt;
+
 use super::faults::Faulty;
 use super::image::{Image, repository, tag, tagged};
-use crate::layout::Key;
-use crate::storage::{Durability, PutMode, Retired, Storage, StorageError};
+use crate::layout::{Dir, Key};
+use crate::storage::{Durability, ListQuery, PutMode, Retired, Storage, StorageError};
 use crate::{Digest, RegistryError};
 
 /// One step of a collector.
@@ -187,6 +189,11 @@ async fn is_accepted(inner: Storage, before: Option<&Image>, schedule: &Schedule
             assert_eq!(tagged(&clean, &context).await, tag_before, "{context}");
             if let Some(before) = before {
                 before.assert_whole(&clean, &context).await;
+            } else {
+                // distribution would take a directory for a tag.
+                let tags = Dir::Tags(clean.name().clone()).path();
+                let tags = inner.records.list(ListQuery::recursive(tags));
+                assert_eq!(tags.count().await, 0, "{context}: left of the tag");
             }
             for (at, again) in [("same", &pushing), ("other", &clean)] {
                 let context = format!("{context}, pushed again by the {at} process");

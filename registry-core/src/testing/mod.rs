@@ -125,6 +125,8 @@ macro_rules! storage_faults {
             the_record_of_an_upload_counts_whatever_its_url_says,
             a_change_that_was_begun_comes_to_its_end,
             what_comes_later_waits_for_a_client_that_left,
+            two_refused_pushes_leave_no_tag,
+            a_child_deleted_beside_a_push_stays_deleted,
             a_look_that_fails_is_no_absence,
             a_read_only_registry_finds_referrers_and_writes_nothing,
         }

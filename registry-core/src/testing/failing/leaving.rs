@@ -1,12 +1,14 @@
 //! Clients that leave in the middle, and those that meet each other.
 
+use bytes::Bytes;
+
 use super::{Mishap, Trial, new, old, settle};
 use crate::layout::Key;
-use crate::registry::{Append, Mounted, Repository};
+use crate::registry::{Append, Mounted, PutManifest, Repository};
 use crate::storage::Storage;
-use crate::testing::faults::{Call, Control};
-use crate::testing::image::{body, by_tag, named, repository, tag, tagged};
-use crate::{Reference, RegistryError};
+use crate::testing::faults::{Call, Control, Fault};
+use crate::testing::image::{Image, body, by_tag, named, refer, repository, sha256, tag, tagged};
+use crate::{Algorithm, Digest, Reference, RegistryError};
 
 /// Lets others go on for a while.
 async fn others() {
@@ -172,4 +174,88 @@ pub async fn what_comes_later_waits_for_a_client_that_left<K>(
             "{first:?} came after {second:?}"
         );
     }
+}
+
+/// Each sets the tag and is refused then: neither may take it back to what the other has set.
+pub async fn two_refused_pushes_leave_no_tag<K>(open: impl AsyncFn() -> (Storage, K)) {
+    let current = Key::TagCurrent("library/image".parse().unwrap(), tag()).path();
+    let tagging = |call: &Call| call.name == "records.put" && call.subject == current.as_str();
+    let trial = Trial::open(&open).await;
+    let (inner, control) = (&trial.inner, &trial.control);
+    let clean = repository(inner).await;
+    new().push_blobs(&clean).await.unwrap();
+    let pushing = repository(&trial.storage).await;
+    new().put(&pushing).await.unwrap();
+    let n = position(control, tagging) + 1;
+
+    let trial = Trial::open(&open).await;
+    let (inner, control) = (&trial.inner, &trial.control);
+    let clean = repository(inner).await;
+    for image in [old(), new()] {
+        image.push_blobs(&clean).await.unwrap();
+    }
+    let pushing = repository(&trial.storage).await;
+    let pause = control.pause_before(n);
+    let put = |image: Image| {
+        let to = pushing.clone();
+        tokio::spawn(async move { image.put(&to).await })
+    };
+    let first = put(new());
+    pause.reached().await;
+    let second = put(old());
+    others().await;
+    for image in [old(), new()] {
+        let retired = inner.blobs.retire(&image.layer()).await.unwrap();
+        inner.blobs.purge(&retired).await.unwrap();
+    }
+    pause.release();
+    for pushed in [first.await.unwrap(), second.await.unwrap()] {
+        let refused = matches!(pushed, Err(RegistryError::ManifestBlobUnknown(_)));
+        assert!(refused, "{pushed:?}");
+    }
+    assert_eq!(tagged(&clean, "after both").await, None);
+}
+
+fn index_of(child: &Digest, kind: &str) -> PutManifest {
+    let bytes = Bytes::from(format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","artifactType":"{kind}","manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{child}","size":1}}]}}"#
+    ));
+    PutManifest {
+        reference: Reference::Digest(sha256(&bytes)),
+        tags: Vec::new(),
+        digest: None,
+        content_type: None,
+        bytes,
+    }
+}
+
+/// An index whose child is deleted while it is being pushed is refused, and the child stays away.
+pub async fn a_child_deleted_beside_a_push_stays_deleted<K>(open: impl AsyncFn() -> (Storage, K)) {
+    let trial = Trial::open(&open).await;
+    let (inner, control) = (&trial.inner, &trial.control);
+    let to = repository(&trial.storage).await;
+    let subject = old().digest();
+    old().push(&to).await.unwrap();
+    let child = refer(&to, &old(), &subject, "a/a", Algorithm::Sha256).await;
+    control.reset();
+    to.put_manifest(index_of(&child, "a/first")).await.unwrap();
+    let n = position(control, |call| call.name == "blobs.open_upload");
+    control.reset();
+    control.on_call(n, Fault::Stall);
+    let putting = tokio::spawn({
+        let (to, index) = (to.clone(), index_of(&child, "a/b"));
+        async move { to.put_manifest(index).await }
+    });
+    control.stalled().await;
+    let by_digest = Reference::Digest(child);
+    to.delete_manifest(&by_digest).await.unwrap();
+    control.release();
+    let put = putting.await.unwrap();
+    let missing = match put {
+        Err(RegistryError::ManifestBlobUnknown(missing)) => missing,
+        put => panic!("{put:?}"),
+    };
+    assert_eq!(missing, [child.into()]);
+    let gone = repository(inner).await.manifest(&by_digest).await;
+    assert!(matches!(gone, Err(RegistryError::ManifestUnknown(_))));
 }
