@@ -140,9 +140,7 @@ impl Inner {
             Err(StorageError::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let len = bytes.len();
-        let loading = move || Manifest::load(bytes, digest).ok();
-        aside(len, "reading a manifest", loading).await
+        read_manifest(bytes, digest).await
     }
 
     async fn read_small(self: &Arc<Self>, digest: &Digest) -> Result<Bytes, StorageError> {
@@ -170,6 +168,16 @@ impl Inner {
         }
         Ok(bytes.freeze())
     }
+}
+
+/// What of a stored manifest can be read; `None` when it is none.
+pub(super) async fn read_manifest(
+    bytes: Bytes,
+    digest: Digest,
+) -> Result<Option<Manifest>, StorageError> {
+    let len = bytes.len();
+    let reading = move || Manifest::load(bytes, digest).ok();
+    aside(len, "reading a manifest", reading).await
 }
 
 #[derive(Debug, thiserror::Error)]

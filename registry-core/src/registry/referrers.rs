@@ -14,7 +14,7 @@ use self::scan::Source;
 use super::Repository;
 use crate::digest::{AnyDigest, Digest};
 use crate::error::RegistryError;
-use crate::layout::{Dir, Key, parse_flat};
+use crate::layout::{Dir, Key, StorePath, parse_flat};
 use crate::manifest::{Manifest, Referrer};
 use crate::storage::{Durability, ListQuery, PutMode, StorageError};
 
@@ -104,13 +104,7 @@ impl Repository {
         let Some((target, _)) = self.inner.link(&key).await? else {
             return Ok(None);
         };
-        let (repository, referrer) = (self.name.clone(), *digest);
-        let path = Key::Referrer {
-            repository,
-            subject: *subject,
-            referrer,
-        }
-        .path();
+        let path = self.referrer_path(subject, digest);
         let record = self.inner.records.get(&path).await?;
         if let Some(record) = &record
             && let Ok(wire) = serde_json::from_slice::<Wire>(&record.value)
@@ -126,6 +120,16 @@ impl Repository {
         Ok(manifest.map(|manifest| (manifest.referrer(), manifest.bytes().len())))
     }
 
+    /// Where the record of one referrer lies.
+    pub(super) fn referrer_path(&self, subject: &Digest, referrer: &Digest) -> StorePath {
+        let key = Key::Referrer {
+            repository: self.name.clone(),
+            subject: *subject,
+            referrer: *referrer,
+        };
+        key.path()
+    }
+
     /// Writes the record of one referrer.
     pub(super) async fn put_referrer(
         &self,
@@ -137,13 +141,7 @@ impl Repository {
             referrer: manifest.referrer(),
         };
         let value = Bytes::from(serde_json::to_vec(&wire).unwrap_or_default());
-        let (repository, referrer) = (self.name.clone(), *manifest.digest());
-        let path = Key::Referrer {
-            repository,
-            subject: *subject,
-            referrer,
-        }
-        .path();
+        let path = self.referrer_path(subject, manifest.digest());
         let put = self
             .inner
             .records

@@ -76,13 +76,7 @@ impl Repository {
         let manifest = self.inner.load(target, *digest).await.ok().flatten();
         let subject = manifest.and_then(|manifest| manifest.subject()?.known().copied());
         if let Some(subject) = subject {
-            let (repository, referrer) = (self.name.clone(), *digest);
-            let path = Key::Referrer {
-                repository,
-                subject,
-                referrer,
-            }
-            .path();
+            let path = self.referrer_path(&subject, digest);
             let _ = self.inner.records.delete(&path, None).await?;
         }
         let hint = Key::MediaType(self.name.clone(), *digest).path();

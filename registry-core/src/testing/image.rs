@@ -76,6 +76,17 @@ pub(crate) async fn refer(
     kind: &str,
     algorithm: Algorithm,
 ) -> Digest {
+    let put = referring(image, subject, kind, algorithm);
+    to.put_manifest(put).await.unwrap().digest
+}
+
+/// A manifest that refers to a subject.
+pub(crate) fn referring(
+    image: &Image,
+    subject: &Digest,
+    kind: &str,
+    algorithm: Algorithm,
+) -> PutManifest {
     let config = sha256(&image.blobs[0]);
     let of = |digest: &Digest| {
         let media_type = "application/vnd.oci.image.manifest.v1+json";
@@ -87,16 +98,13 @@ pub(crate) async fn refer(
         of(subject)
     );
     let bytes = Bytes::from(manifest);
-    let digest = digest_of(algorithm, &bytes);
-    let put = PutManifest {
-        reference: Reference::Digest(digest),
+    PutManifest {
+        reference: Reference::Digest(digest_of(algorithm, &bytes)),
         tags: Vec::new(),
         digest: None,
         content_type: None,
         bytes,
-    };
-    assert_eq!(to.put_manifest(put).await.unwrap().digest, digest);
-    digest
+    }
 }
 
 impl Image {

@@ -129,6 +129,7 @@ macro_rules! storage_faults {
             a_child_deleted_beside_a_push_stays_deleted,
             a_look_that_fails_is_no_absence,
             a_read_only_registry_finds_referrers_and_writes_nothing,
+            a_scan_beside_a_push_that_fails_is_not_believed,
         }
     };
 }
@@ -157,6 +158,7 @@ macro_rules! storage_stamps {
     ($open:ident) => {
         $crate::__storage_sweeps! { failing($open):
             found_referrers_are_kept_while_stamps_tell,
+            manifests_are_read_once_for_all_who_ask,
         }
     };
 }

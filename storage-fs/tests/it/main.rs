@@ -9,6 +9,7 @@ mod blobs;
 mod conformance;
 mod opening;
 mod records;
+mod referrers;
 mod semantics;
 mod store;
 mod uploads;

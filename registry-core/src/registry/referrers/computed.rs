@@ -10,7 +10,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::super::Repository;
-use super::scan::Stamps;
+use super::scan::{Seen, Stamps};
 use crate::digest::Digest;
 use crate::name::RepositoryName;
 use crate::storage::StorageError;
@@ -174,17 +174,27 @@ impl Repository {
         stamps: Option<&Stamps>,
     ) -> Result<Arc<Part>, StorageError> {
         let parts = self.inner.scans.parts();
-        let held = stamps.and_then(|stamps| parts.get(&self.name, stamps));
+        let lookup = || stamps.and_then(|stamps| parts.get(&self.name, stamps));
+        if let Some(part) = lookup().filter(|part| part.knows(place)) {
+            return Ok(part);
+        }
+        // Where the result is held, one reads for all who ask meanwhile.
+        let _reading = match stamps {
+            Some(_) => Some(self.inner.scans.reading(&self.name).await),
+            None => None,
+        };
+        let held = lookup();
         let elsewhere = held.is_some();
         if let Some(part) = held.filter(|part| part.knows(place)) {
             return Ok(part);
         }
-        let mut part = self.gather(elsewhere.then_some(*place)).await?;
+        let (mut part, mut complete) = self.gather(elsewhere.then_some(*place)).await?;
         if !part.knows(place) {
-            part = self.gather(Some(*place)).await?;
+            (part, complete) = self.gather(Some(*place)).await?;
         }
         let part = Arc::new(part);
         if let Some(stamps) = stamps
+            && complete
             && self.settled_stamps().await?.as_ref() == Some(stamps)
         {
             let held = (stamps.clone(), Arc::clone(&part));
@@ -193,15 +203,18 @@ impl Repository {
         Ok(part)
     }
 
-    async fn gather(&self, from: Option<Place>) -> Result<Part, StorageError> {
-        let mut gathering = Gathering::new(from, MOST);
+    /// A part, and whether stamps tell of everything that it may come to lack.
+    async fn gather(&self, from: Option<Place>) -> Result<(Part, bool), StorageError> {
+        let (mut gathering, mut complete) = (Gathering::new(from, MOST), true);
         let mut revisions = self.revisions();
         while let Some(digest) = revisions.try_next().await? {
-            if let Some((_, subject)) = self.referring(digest).await? {
-                gathering.add((subject, digest));
+            match self.see(digest).await? {
+                Seen::Absent => complete = false,
+                Seen::Other => {}
+                Seen::Refers(_, subject) => gathering.add((subject, digest)),
             }
         }
-        Ok(gathering.end())
+        Ok((gathering.end(), complete))
     }
 }
 

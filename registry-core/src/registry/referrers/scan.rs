@@ -7,7 +7,7 @@
 //! answer is computed for as long as they are not valid.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::ready;
@@ -19,8 +19,10 @@ use super::super::Repository;
 use super::computed::Parts;
 use crate::digest::{Algorithm, AnyDigest, Digest};
 use crate::layout::{Dir, Key};
+use crate::locks::{Held, KeyedLocks};
 use crate::manifest::Manifest;
 use crate::name::RepositoryName;
+use crate::registry::find::read_manifest;
 use crate::storage::{Durability, ListQuery, PutMode, StorageError};
 
 /// Repositories remembered as scanned; forgetting one costs a look at its marker.
@@ -29,8 +31,19 @@ const REMEMBERED: usize = 100_000;
 /// What this process knows of the scans.
 #[derive(Debug, Default)]
 pub(in crate::registry) struct Scans {
-    states: Arc<Mutex<HashMap<RepositoryName, State>>>,
+    known: Arc<Mutex<Known>>,
+    /// Held while the manifests of a repository are read, so that they are read once for all who
+    /// ask at the same time.
+    reading: KeyedLocks<RepositoryName>,
     parts: Parts,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    states: HashMap<RepositoryName, State>,
+    /// Pushes of any repository that have come to no end: a scan that has met one may have missed
+    /// its revision.
+    unfinished: u64,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +66,7 @@ struct Marker {
 /// A push between its revision and its record. Dropped before it is done, the records may lack
 /// one, and the next listing scans again.
 pub(in crate::registry) struct Writing {
-    scans: Arc<Mutex<HashMap<RepositoryName, State>>>,
+    known: Arc<Mutex<Known>>,
     name: RepositoryName,
     finished: bool,
 }
@@ -66,43 +79,82 @@ impl Writing {
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = scans.get_mut(&self.name) {
-            state.writing = state.writing.saturating_sub(1);
-            if !self.finished {
-                state.valid = None;
-            }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.finished {
+            known.unfinished += 1;
+        }
+        let Some(state) = known.states.get_mut(&self.name) else {
+            return;
+        };
+        state.writing = state.writing.saturating_sub(1);
+        if !self.finished {
+            state.valid = None;
+        }
+        if state.writing == 0 && state.valid.is_none() {
+            known.states.remove(&self.name);
         }
     }
 }
 
+/// When a scan began, or a look at its marker.
+#[derive(Clone, Copy)]
+struct Begun(u64);
+
 impl Scans {
     pub(in crate::registry) fn writing(&self, name: &RepositoryName) -> Writing {
-        let mut scans = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        scans.entry(name.clone()).or_default().writing += 1;
+        let mut known = self.known();
+        known.states.entry(name.clone()).or_default().writing += 1;
         Writing {
-            scans: Arc::clone(&self.states),
+            known: Arc::clone(&self.known),
             name: name.clone(),
             finished: false,
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn parts(&self) -> &Parts {
         &self.parts
     }
 
-    fn valid(&self, name: &RepositoryName) -> Option<Stamps> {
-        let scans = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        scans.get(name).and_then(|state| state.valid.clone())
+    pub(super) async fn reading(&self, name: &RepositoryName) -> Held<RepositoryName> {
+        self.reading.exclusive(name).await
     }
 
-    fn set_valid(&self, name: &RepositoryName, stamps: Stamps) {
-        let mut scans = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        if scans.len() > REMEMBERED {
-            scans.retain(|_, state| state.writing > 0);
-        }
-        scans.entry(name.clone()).or_default().valid = Some(stamps);
+    fn begin(&self) -> Begun {
+        Begun(self.known().unfinished)
     }
+
+    fn valid(&self, name: &RepositoryName) -> Option<Stamps> {
+        let known = self.known();
+        known.states.get(name).and_then(|state| state.valid.clone())
+    }
+
+    /// Says whether it is so: not if a push has failed since.
+    fn set_valid(&self, name: &RepositoryName, stamps: Stamps, begun: Begun) -> bool {
+        let mut known = self.known();
+        if known.unfinished != begun.0 {
+            return false;
+        }
+        if known.states.len() > REMEMBERED {
+            known.states.retain(|_, state| state.writing > 0);
+        }
+        known.states.entry(name.clone()).or_default().valid = Some(stamps);
+        true
+    }
+}
+
+/// What a look at one revision has found.
+pub(super) enum Seen {
+    /// No link, or no bytes. Both can come without a change of the directory above, where
+    /// distribution has left an empty one.
+    Absent,
+    /// A manifest without a subject, or none that we understand.
+    Other,
+    /// A manifest and its subject.
+    Refers(Box<Manifest>, Digest),
 }
 
 /// Where the referrers of a repository are to be found.
@@ -117,32 +169,59 @@ pub(super) enum Source {
 impl Repository {
     /// Makes sure that every manifest with a subject has its record, if it may.
     pub(super) async fn settle_referrers(&self) -> Result<Source, StorageError> {
-        let exclusive = self.inner.records.guarantees().exclusive;
-        let known = self.inner.scans.valid(&self.name);
-        if known.is_some() && exclusive {
+        let Some((_, stamps)) = self.unsettled().await? else {
             return Ok(Source::Records);
-        }
-        let stamps = self.settled_stamps().await?;
-        if let Some(stamps) = &stamps
-            && (known.as_ref() == Some(stamps) || self.marked(stamps).await?)
-        {
-            self.inner.scans.set_valid(&self.name, stamps.clone());
-            return Ok(Source::Records);
-        }
+        };
         if self.inner.options.read_only {
             return Ok(Source::Manifests(stamps));
         }
-        self.scan().await?;
+        let this = self.clone();
+        let settling = async move { this.settle(stamps.is_some()).await };
+        self.inner.finish(settling).await?;
+        Ok(Source::Records)
+    }
+
+    /// What a scan begins with; `None` when the records may be believed.
+    async fn unsettled(&self) -> Result<Option<(Begun, Option<Stamps>)>, StorageError> {
+        let scans = &self.inner.scans;
+        let known = scans.valid(&self.name);
+        if known.is_some() && self.inner.records.guarantees().exclusive {
+            return Ok(None);
+        }
+        let begun = scans.begin();
+        let stamps = self.settled_stamps().await?;
+        if let Some(stamps) = &stamps
+            && (known.as_ref() == Some(stamps) || self.marked(stamps).await?)
+            && scans.set_valid(&self.name, stamps.clone(), begun)
+        {
+            return Ok(None);
+        }
+        Ok(Some((begun, stamps)))
+    }
+
+    /// One for all who ask meanwhile, where the result outlasts the question.
+    async fn settle(&self, stamped: bool) -> Result<(), StorageError> {
+        let exclusive = self.inner.records.guarantees().exclusive;
+        let _reading = match exclusive || stamped {
+            true => Some(self.inner.scans.reading(&self.name).await),
+            false => None,
+        };
+        let Some((begun, stamps)) = self.unsettled().await? else {
+            return Ok(());
+        };
+        let complete = self.scan().await?;
         let after = self.settled_stamps().await?;
-        let unchanged = after.filter(|after| stamps.as_ref() == Some(after));
+        let unchanged = after.filter(|after| complete && stamps.as_ref() == Some(after));
         if exclusive || unchanged.is_some() {
             let valid = unchanged.clone().unwrap_or_default();
-            self.inner.scans.set_valid(&self.name, valid);
+            if !self.inner.scans.set_valid(&self.name, valid, begun) {
+                return Ok(());
+            }
         }
-        if let Some(stamps) = unchanged {
-            self.mark(stamps).await?;
+        match unchanged {
+            Some(stamps) => self.mark(stamps).await,
+            None => Ok(()),
         }
-        Ok(Source::Records)
     }
 
     /// The stamps of the revisions, if they tell of every change after them.
@@ -181,55 +260,75 @@ impl Repository {
         Ok(())
     }
 
-    async fn scan(&self) -> Result<(), StorageError> {
-        let mut revisions = self.revisions();
+    /// Says whether all that is here was seen: what is absent may come unnoticed.
+    async fn scan(&self) -> Result<bool, StorageError> {
+        let (mut revisions, mut complete) = (self.revisions(), true);
         while let Some(digest) = revisions.try_next().await? {
-            let Some((manifest, subject)) = self.referring(digest).await? else {
-                continue;
-            };
-            let (repository, referrer) = (self.name.clone(), digest);
-            let path = Key::Referrer {
-                repository,
-                subject,
-                referrer,
-            }
-            .path();
-            if self.inner.records.get(&path).await?.is_none() {
-                self.put_referrer(&manifest, &subject).await?;
+            match self.see(digest).await? {
+                Seen::Absent => complete = false,
+                Seen::Other => {}
+                Seen::Refers(manifest, subject) => {
+                    let path = self.referrer_path(&subject, &digest);
+                    if self.inner.records.get(&path).await?.is_none() {
+                        self.put_referrer(&manifest, &subject).await?;
+                    }
+                }
             }
         }
-        Ok(())
+        Ok(complete)
     }
 
-    /// Every manifest of the repository.
+    /// Every manifest of the repository, and every directory in which there was one.
     pub(super) fn revisions(&self) -> BoxStream<'_, Result<Digest, StorageError>> {
         let of_one = |algorithm| {
             let dir = Dir::Revisions(self.name.clone(), algorithm).path();
-            let entries = self.inner.records.list(ListQuery::recursive(dir.clone()));
+            let entries = self.inner.records.list(ListQuery::children(dir));
             entries.try_filter_map(move |entry| {
-                let key = Key::parse(&format!("{dir}/{}", entry.name()));
-                ready(Ok(match key {
-                    Some(Key::Revision(_, digest)) => Some(digest),
-                    _ => None,
-                }))
+                ready(Ok(Digest::from_hex(algorithm, entry.name()).ok()))
             })
         };
         stream::iter(Algorithm::ALL).flat_map(of_one).boxed()
     }
 
-    /// The manifest and its subject, if it is there and has one.
-    pub(super) async fn referring(
-        &self,
-        digest: Digest,
-    ) -> Result<Option<(Manifest, Digest)>, StorageError> {
+    pub(super) async fn see(&self, digest: Digest) -> Result<Seen, StorageError> {
         let key = Key::Revision(self.name.clone(), digest);
         let Some((target, _)) = self.inner.link(&key).await? else {
-            return Ok(None);
+            return Ok(Seen::Absent);
         };
-        let manifest = self.inner.load(&target, digest).await?;
-        Ok(manifest.and_then(|manifest| {
-            let subject = manifest.subject().and_then(AnyDigest::known).copied()?;
-            Some((manifest, subject))
-        }))
+        let bytes = match self.inner.manifest_bytes(&target).await {
+            Ok(bytes) => bytes,
+            Err(StorageError::NotFound) => return Ok(Seen::Absent),
+            Err(error) => return Err(error),
+        };
+        let manifest = read_manifest(bytes, digest).await?;
+        Ok(manifest
+            .and_then(|manifest| {
+                let subject = manifest.subject().and_then(AnyDigest::known).copied()?;
+                Some(Seen::Refers(Box::new(manifest), subject))
+            })
+            .unwrap_or(Seen::Other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_remembered_of_a_repository_that_was_only_pushed_to() {
+        let scans = Scans::default();
+        let name: RepositoryName = "app".parse().unwrap();
+        let (first, second) = (scans.writing(&name), scans.writing(&name));
+        first.done();
+        assert_eq!(scans.known().states.len(), 1);
+        drop(second);
+        assert!(scans.known().states.is_empty());
+        let begun = scans.begin();
+        assert!(scans.set_valid(&name, Stamps::new(), begun));
+        scans.writing(&name).done();
+        assert_eq!(scans.valid(&name), Some(Stamps::new()));
+        drop(scans.writing(&name));
+        assert!(scans.known().states.is_empty());
+        assert!(!scans.set_valid(&name, Stamps::new(), begun));
     }
 }

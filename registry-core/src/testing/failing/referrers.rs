@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 
-use super::{Trial, new, old};
+use super::{Trial, is_fault, new, old};
 use crate::layout::{Dir, Key};
 use crate::registry::{ReferrersPage, Repository};
 use crate::storage::{ListQuery, Storage};
-use crate::testing::faults::{Call, Control};
-use crate::testing::image::{read_only, refer, repository};
+use crate::testing::faults::{Call, Control, Fault};
+use crate::testing::image::{read_only, refer, referring, repository, sha256};
 use crate::{Algorithm, Digest, RepositoryName};
 
 /// Calls that change a store.
@@ -165,4 +166,85 @@ pub async fn a_read_only_registry_finds_referrers_and_writes_nothing<K>(
     expected.sort();
     assert_eq!(paged(&reader, &subject, &[]).await, expected);
     assert_nothing_written(&trial.control);
+}
+
+fn lists_revisions(call: &Call) -> bool {
+    call.name == "records.list" && call.subject.contains("revisions")
+}
+
+/// A push that fails between its revision and its record while manifests are being read.
+pub async fn a_scan_beside_a_push_that_fails_is_not_believed<K>(
+    open: impl AsyncFn() -> (Storage, K),
+) {
+    let subject = old().digest();
+    let trial = Trial::open(&open).await;
+    old().push(&repository(&trial.inner).await).await.unwrap();
+    let clean = repository(&trial.storage).await;
+    refer(&clean, &old(), &subject, "a/b", Algorithm::Sha256).await;
+    let recording = |call: &Call| call.name == "records.put" && call.subject.contains("_referrers");
+    let record = trial.control.calls().iter().position(recording).unwrap();
+
+    let trial = Trial::open(&open).await;
+    let (inner, control) = (&trial.inner, &trial.control);
+    let clean = repository(inner).await;
+    old().push(&clean).await.unwrap();
+    let first = refer(&clean, &old(), &subject, "a/a", Algorithm::Sha256).await;
+    forget(inner).await;
+    let from = repository(&trial.storage).await;
+    from.referrers(&new().digest(), &[], None, None)
+        .await
+        .unwrap();
+    let calls = control.calls();
+    let listed = calls.iter().rposition(lists_revisions);
+    forget(inner).await;
+
+    // Another process, which scans anew: all of the manifests have been listed.
+    control.reset();
+    let from = repository(&trial.storage).await;
+    let n = listed.unwrap() + 1;
+    let pause = control.pause_before(n);
+    let listing = tokio::spawn({
+        let from = from.clone();
+        async move { from.referrers(&subject, &[], None, None).await }
+    });
+    pause.reached().await;
+    control.on_call(n + 1 + record, Fault::Fail);
+    let put = referring(&old(), &subject, "a/b", Algorithm::Sha256);
+    let second = sha256(&put.bytes);
+    let told = from.put_manifest(put).await;
+    assert!(told.is_err_and(|error| is_fault(&error)));
+    pause.release();
+    listing.await.unwrap().unwrap();
+    let page = from.referrers(&subject, &[], None, None).await.unwrap();
+    let mut expected = [first, second];
+    expected.sort();
+    assert_eq!(digests(&page), expected);
+}
+
+/// Many who ask at once do not each read every manifest.
+pub async fn manifests_are_read_once_for_all_who_ask<K>(open: impl AsyncFn() -> (Storage, K)) {
+    let trial = Trial::open(&open).await;
+    let (inner, control) = (&trial.inner, &trial.control);
+    let clean = repository(inner).await;
+    old().push(&clean).await.unwrap();
+    let subject = old().digest();
+    let mut found = Vec::new();
+    for algorithm in Algorithm::ALL {
+        found.push(refer(&clean, &old(), &subject, "a/a", algorithm).await);
+    }
+    forget(inner).await;
+    settle_stamps(inner).await;
+    for reader in [
+        read_only(&trial.storage).await,
+        repository(&trial.storage).await,
+    ] {
+        control.reset();
+        let asking = (0..8).map(|_| reader.referrers(&subject, &[], None, None));
+        for page in join_all(asking).await {
+            assert_eq!(digests(&page.unwrap()), found);
+        }
+        let calls = control.calls();
+        let listed = calls.iter().filter(|call| lists_revisions(call));
+        assert_eq!(listed.count(), Algorithm::ALL.len());
+    }
 }
