@@ -76,13 +76,19 @@ impl Work {
     /// The tag points to what it should, and that is whole.
     async fn assert_tag(self, allowed: &[Option<Digest>], inner: &Storage, context: &str) {
         let clean = repository(inner).await;
-        let tag = tagged(&clean, context).await;
-        assert!(allowed.contains(&tag), "{context}: the tag is at {tag:?}");
-        let listed = match clean.tags(&PageRequest::default()).await {
-            Ok(page) => page.items.len(),
-            Err(RegistryError::NameUnknown(_)) => 0,
-            Err(error) => panic!("{context}: {error}"),
+        // A change whose caller has left may still be going on, between one look and the next.
+        let (tag, listed) = loop {
+            let tag = tagged(&clean, context).await;
+            let listed = match clean.tags(&PageRequest::default()).await {
+                Ok(page) => page.items.len(),
+                Err(RegistryError::NameUnknown(_)) => 0,
+                Err(error) => panic!("{context}: {error}"),
+            };
+            if tagged(&clean, context).await == tag {
+                break (tag, listed);
+            }
         };
+        assert!(allowed.contains(&tag), "{context}: the tag is at {tag:?}");
         assert_eq!(listed, usize::from(tag.is_some()), "{context}: tags listed");
         for image in [old(), new()] {
             if tag == Some(image.digest()) {
