@@ -122,6 +122,27 @@ pub enum Dir {
 /// what has `_manifests`; we list what either would.
 pub const REPOSITORY_MARKS: [&str; 2] = ["_layers", "_manifests"];
 
+/// Whether distribution takes a repository, or its tags, for absent without this directory: a store
+/// that has directories keeps it when it is left empty.
+#[must_use]
+pub fn outlasts_its_records(dir: &str) -> bool {
+    let Some(within) = dir.strip_prefix(V2).and_then(|dir| {
+        let (_, within) = dir.strip_prefix("/repositories/")?.split_once("/_")?;
+        Some(within)
+    }) else {
+        return false;
+    };
+    let parts: Vec<&str> = within.split('/').collect();
+    matches!(
+        *parts.as_slice(),
+        ["manifests"]
+            | ["manifests", "tags" | "revisions"]
+            | ["manifests", "revisions", _]
+            | ["layers"]
+            | ["layers", _]
+    )
+}
+
 /// The record in a tag's directory without which there is no tag.
 pub const CURRENT_LINK: &str = "current/link";
 

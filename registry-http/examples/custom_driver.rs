@@ -226,6 +226,10 @@ impl RecordStore for Tape {
         self.records.delete(path, if_version).await
     }
 
+    async fn delete_below(&self, dir: &StorePath) -> Result<(), StorageError> {
+        self.records.delete_below(dir).await
+    }
+
     fn list(&self, query: ListQuery) -> BoxStream<'_, Result<RecordEntry, StorageError>> {
         RecordStore::list(&self.records, query)
     }

@@ -16,6 +16,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod below;
 mod blobs;
 mod clock;
 mod config;

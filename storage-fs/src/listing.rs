@@ -128,7 +128,7 @@ impl Children {
             }));
         };
         if let Some(record) = self.holding
-            && !is_file(&self.dir.join(name).join(record))?
+            && !holds(&self.dir.join(name).join(record))?
         {
             return Ok(None);
         }
@@ -138,9 +138,10 @@ impl Children {
     }
 }
 
-fn is_file(path: &Path) -> io::Result<bool> {
+/// Whether there is a record, and something in it.
+fn holds(path: &Path) -> io::Result<bool> {
     match path.symlink_metadata() {
-        Ok(metadata) => Ok(metadata.is_file()),
+        Ok(metadata) => Ok(metadata.is_file() && metadata.len() > 0),
         Err(error) if is_absence(&error) => Ok(false),
         Err(error) => Err(error),
     }

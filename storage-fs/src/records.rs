@@ -15,12 +15,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use registry_core::StorageError;
-use registry_core::layout::StorePath;
+use registry_core::layout::{StorePath, outlasts_its_records};
 use registry_core::storage::{
     Durability, Guarantees, ListQuery, Outcome, PutMode, Record, RecordEntry, RecordStore, Version,
 };
 
 use crate::FsDriver;
+use crate::below;
 use crate::clock;
 use crate::error::{broken, fault};
 use crate::listing;
@@ -36,7 +37,7 @@ const MAX_RECORD: u64 = 64 << 20;
 pub(crate) struct PathLocks([Mutex<()>; 64]);
 
 impl PathLocks {
-    fn lock(&self, path: &Path) -> MutexGuard<'_, ()> {
+    pub(crate) fn lock(&self, path: &Path) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         path.hash(&mut hasher);
         let index = usize::try_from(hasher.finish() % self.0.len() as u64).unwrap_or(0);
@@ -100,6 +101,14 @@ impl RecordStore for FsDriver {
             delete(store, &store.at(path.as_str()), version.as_ref())
         };
         self.store.run("deleting a record", work).await
+    }
+
+    async fn delete_below(&self, dir: &StorePath) -> Result<(), StorageError> {
+        self.store.writable()?;
+        let dir = dir.clone();
+        let doing = "deleting a directory";
+        let work = move |store: &Arc<Store>| below::delete(store, &dir).map_err(fault(doing));
+        self.store.run(doing, work).await
     }
 
     fn list(&self, query: ListQuery) -> BoxStream<'_, Result<RecordEntry, StorageError>> {
@@ -303,17 +312,7 @@ fn stays(dir: &str) -> bool {
     let parts: Vec<&str> = dir.split('/').skip(3).collect();
     match parts.as_slice() {
         ["repositories", rest @ ..] => {
-            let Some(at) = rest.iter().position(|part| part.starts_with('_')) else {
-                return true;
-            };
-            matches!(
-                &rest[at..],
-                ["_manifests"]
-                    | ["_manifests", "tags" | "revisions"]
-                    | ["_manifests", "revisions", _]
-                    | ["_layers"]
-                    | ["_layers", _]
-            )
+            !rest.iter().any(|part| part.starts_with('_')) || outlasts_its_records(dir)
         }
         ["blobs", _, _, ..] | ["uploads" | "gc", _, ..] => false,
         _ => true,

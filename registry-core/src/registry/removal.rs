@@ -10,12 +10,12 @@ use crate::events::EventAction;
 use crate::layout::{Dir, Key, parse_link};
 use crate::name::Tag;
 use crate::reference::Reference;
-use crate::storage::{ListQuery, Outcome, Record, RecordEntry, StorageError};
+use crate::storage::{ListQuery, Outcome, Record, StorageError};
 
 /// Tags read side by side when a manifest is deleted.
 const SIDE_BY_SIDE: usize = 32;
 
-/// Tags looked at, or records of a tag removed, before the next are listed.
+/// Tags looked at before the next are listed.
 const BATCH: usize = 1024;
 
 impl Repository {
@@ -129,27 +129,17 @@ impl Repository {
         self.inner.records.get(&path).await
     }
 
-    /// What a tag ever pointed to, once the tag itself is gone, by this delete or by one that
-    /// came no further. Says whether there was any of it.
+    /// All that is left of a tag once the tag itself is gone, by this delete or by one that came
+    /// no further: what it ever pointed to, and what a crash of distribution has left there, for
+    /// which distribution would list it. Says whether there was any of it.
     async fn delete_history(&self, tag: &Tag, tagged: bool) -> Result<bool, StorageError> {
         let dir = Dir::Tag(self.name.clone(), tag.clone()).path();
-        let (mut found, mut after) = (tagged, None);
-        loop {
-            let query = ListQuery::recursive(dir.clone()).after(after).limit(BATCH);
-            let entries = self.inner.records.list(query);
-            let entries: Vec<RecordEntry> = entries.try_collect().await?;
-            for entry in &entries {
-                let key = Key::parse(&format!("{dir}/{}", entry.name()));
-                if let Some(key @ Key::TagIndex(..)) = key {
-                    let _ = self.inner.records.delete(&key.path(), None).await?;
-                    found = true;
-                }
-            }
-            if entries.len() < BATCH {
-                break;
-            }
-            after = entries.last().map(RecordEntry::sort_key);
+        let query = ListQuery::children(dir.clone()).limit(1);
+        let left = self.inner.records.list(query).try_next().await?;
+        if left.is_some() {
+            self.inner.records.delete_below(&dir).await?;
         }
+        let found = tagged || left.is_some();
         if found {
             self.emit(self.event(EventAction::Delete).tag(tag));
         }

@@ -48,8 +48,8 @@ impl Repository {
         let Ok(tag) = text.parse::<Tag>() else {
             return Ok(None);
         };
-        let path = Key::TagCurrent(self.name.clone(), tag.clone()).path();
-        Ok(self.inner.records.get(&path).await?.map(|_| tag))
+        let key = Key::TagCurrent(self.name.clone(), tag.clone());
+        Ok(self.inner.link(&key).await?.map(|_| tag))
     }
 
     /// Whether the catalog would list it.

@@ -197,6 +197,11 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
         if_version: Option<&Version>,
     ) -> Result<Outcome, StorageError>;
 
+    /// Removes whatever lies below the directory, records or not, whoever wrote it, and the
+    /// directory with it; durably. Not at once: some of it may be gone while the rest is there,
+    /// after a failure too. What is put there meanwhile may stay. Nothing there is no error.
+    async fn delete_below(&self, dir: &StorePath) -> Result<(), StorageError>;
+
     /// What the query asks for, as a stream: nothing is gathered beyond a bounded page.
     fn list(&self, query: ListQuery) -> BoxStream<'_, Result<RecordEntry, StorageError>>;
 

@@ -95,8 +95,9 @@ pub struct ListQuery {
     pub limit: Option<usize>,
     /// The next level only, directories among it; otherwise every record below.
     pub children: bool,
-    /// With `children`: leave out directories that lack this record. A store that cannot tell
-    /// without a request for each may show them.
+    /// With `children`: leave out directories that lack this record, or hold it empty, as a crash
+    /// of distribution can leave it. A store that cannot tell without a request for each may show
+    /// them.
     pub holding: Option<&'static str>,
 }
 

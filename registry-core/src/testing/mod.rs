@@ -83,6 +83,7 @@ macro_rules! storage_conformance {
             listing_what_holds_a_record_shows_all_that_do,
             listing_an_absent_directory_is_empty,
             a_directory_left_empty_is_gone,
+            deleting_below_a_directory_leaves_nothing_and_all_beside_it,
             a_put_beside_the_removal_of_its_directory_succeeds,
             a_stamp_differs_after_an_entry_came_or_went,
             the_clock_does_not_go_back,

@@ -105,6 +105,10 @@ impl RecordStore for Simple {
         self.records.delete(path, if_version).await
     }
 
+    async fn delete_below(&self, dir: &StorePath) -> Result<(), StorageError> {
+        self.records.delete_below(dir).await
+    }
+
     /// Like a store whose listings tell no times.
     fn list(&self, query: ListQuery) -> BoxStream<'_, Result<RecordEntry, StorageError>> {
         RecordStore::list(&self.records, query)

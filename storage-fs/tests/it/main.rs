@@ -12,4 +12,5 @@ mod records;
 mod referrers;
 mod semantics;
 mod store;
+mod tags;
 mod uploads;

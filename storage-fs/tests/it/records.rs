@@ -157,7 +157,7 @@ async fn a_listing_goes_on_over_many_pages_and_after_any_name() {
     let store = open();
     let paths: Vec<String> = (0..700).map(|i| format!("t{i:03}/current/link")).collect();
     for path in &paths {
-        store.plant(&format!("repositories/a/b/_manifests/tags/{path}"), "");
+        store.plant(&format!("repositories/a/b/_manifests/tags/{path}"), "x");
     }
     fs::create_dir(store.at("repositories/a/b/_manifests/tags/t0005")).unwrap();
     let dir = Dir::Tags(name("a/b")).path();
@@ -214,4 +214,40 @@ async fn there_is_no_stamp_while_a_change_might_not_show() {
     file.set_times(fs::FileTimes::new().set_modified(later))
         .unwrap();
     assert_eq!(store.stamp(&Dir::Tags(name("a/b"))).await, None);
+}
+
+#[tokio::test]
+async fn a_tag_whose_link_a_crash_has_left_empty_is_not_held() {
+    let store = open();
+    let _ = store.put(&tag("v1"), "x", PutMode::Replace).await;
+    store.plant("repositories/a/b/_manifests/tags/v2/current/link", "");
+    let tags = ListQuery::children(Dir::Tags(name("a/b")).path());
+    let holding = tags.clone().holding("current/link");
+    assert_eq!(store.list(holding).await, ["v1/"]);
+    assert_eq!(store.list(tags).await, ["v1/", "v2/"]);
+}
+
+#[tokio::test]
+async fn what_is_deleted_below_a_directory_is_whatever_lies_there() {
+    let store = open();
+    for text in ["v1", "v2"] {
+        let _ = store.put(&tag(text), "x", PutMode::Replace).await;
+        assert!(store.get(&tag(text)).await.unwrap().is_some());
+    }
+    store.plant("repositories/a/b/_manifests/tags/v1/current/link.1.tmp", "");
+    store.plant("repositories/a/b/_manifests/tags/v1/index/odd/x/y", "");
+    let elsewhere = store.plant("elsewhere/file", "");
+    let v1 = store.at("repositories/a/b/_manifests/tags/v1");
+    symlink(elsewhere.parent().unwrap(), v1.join("link")).unwrap();
+    let dir = Dir::Tag(name("a/b"), "v1".parse().unwrap()).path();
+    for _ in 0..2 {
+        store.storage.records.delete_below(&dir).await.unwrap();
+        assert!(!v1.exists());
+        assert_eq!(store.get(&tag("v1")).await.unwrap(), None);
+        assert!(store.get(&tag("v2")).await.unwrap().is_some());
+        assert!(elsewhere.exists());
+    }
+    let dir = Dir::Tag(name("a/b"), "v2".parse().unwrap()).path();
+    store.storage.records.delete_below(&dir).await.unwrap();
+    assert!(store.at("repositories/a/b/_manifests/tags").is_dir());
 }

@@ -13,7 +13,7 @@ use super::super::{
     StorageError, Version,
 };
 use super::{MemoryDriver, PAGE, lock, pages};
-use crate::layout::StorePath;
+use crate::layout::{StorePath, outlasts_its_records};
 
 #[derive(Default)]
 pub(super) struct Records {
@@ -61,18 +61,45 @@ impl Records {
         spell(version)
     }
 
-    fn delete(&mut self, path: &StorePath) {
-        if self.entries.remove(path.as_str()).is_none() {
-            return;
+    fn delete(&mut self, path: &str) {
+        if self.entries.remove(path).is_some() {
+            self.gone(path);
         }
+    }
+
+    /// After an entry, or a directory, has gone.
+    fn gone(&mut self, path: &str) {
         let change = self.change();
-        for dir in above(path.as_str()) {
+        for dir in above(path) {
+            if outlasts_its_records(dir) {
+                self.keep(dir);
+            }
             if self.first_below(dir).is_some() {
                 self.stamps.insert(dir.into(), change);
                 break;
             }
             // Left empty it is gone, and that is a change of the directory above.
             self.stamps.remove(dir);
+        }
+    }
+
+    /// An entry with a slash at its end, which no path has, stands for a directory that stays.
+    fn keep(&mut self, dir: &str) {
+        let entry = Entry {
+            value: Bytes::new(),
+            version: self.changes,
+            modified: SystemTime::UNIX_EPOCH,
+        };
+        self.entries.insert(format!("{dir}/").into(), entry);
+    }
+
+    fn delete_below(&mut self, dir: &str) {
+        if self.first_below(dir).is_some() {
+            let prefix = format!("{dir}/");
+            self.entries.retain(|path, _| !path.starts_with(&prefix));
+            let within = |path: &str| path == dir || path.starts_with(&prefix);
+            self.stamps.retain(|path, _| !within(path));
+            self.gone(dir);
         }
     }
 
@@ -102,6 +129,10 @@ impl Records {
             let Some(name) = key.strip_prefix(prefix) else {
                 return (page, None);
             };
+            if name.is_empty() || name.ends_with('/') && !query.children {
+                at.from = Bound::Excluded(key.to_string());
+                continue;
+            }
             let found = match name.split_once('/') {
                 Some((name, _)) if query.children => {
                     // The byte after the slash: all of this directory lies before it.
@@ -136,7 +167,8 @@ impl Records {
         match (entry, query.holding) {
             (RecordEntry::Directory { name }, Some(record)) => self
                 .entries
-                .contains_key(format!("{prefix}{name}/{record}").as_str()),
+                .get(format!("{prefix}{name}/{record}").as_str())
+                .is_some_and(|entry| !entry.value.is_empty()),
             _ => true,
         }
     }
@@ -201,8 +233,13 @@ impl RecordStore for MemoryDriver {
         {
             return Ok(Outcome::Conflict);
         }
-        records.delete(path);
+        records.delete(path.as_str());
         Ok(Outcome::Done(None))
+    }
+
+    async fn delete_below(&self, dir: &StorePath) -> Result<(), StorageError> {
+        lock(&self.records)?.delete_below(dir.as_str());
+        Ok(())
     }
 
     fn list(&self, query: ListQuery) -> BoxStream<'_, Result<RecordEntry, StorageError>> {

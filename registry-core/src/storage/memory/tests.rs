@@ -53,6 +53,9 @@ async fn directories_that_lack_the_record_are_left_out() {
     let tag = |text: &str| text.parse().unwrap();
     put(&driver, Key::TagCurrent(name.clone(), tag("b"))).await;
     put(&driver, Key::TagIndex(name.clone(), tag("a"), digest(1))).await;
+    let empty = Key::TagCurrent(name.clone(), tag("aa")).path();
+    let created = driver.put(&empty, "".into(), PutMode::Create, Durability::Durable);
+    assert!(matches!(created.await, Ok(Outcome::Done(_))));
     let query = ListQuery::children(Dir::Tags(name).path()).holding(CURRENT_LINK);
     let found: Vec<_> = driver.list(query.limit(1)).try_collect().await.unwrap();
     assert_eq!(found, [RecordEntry::Directory { name: "b".into() }]);
@@ -75,7 +78,48 @@ async fn a_stamp_changes_with_the_entries_of_its_directory_alone() {
     assert_eq!(stamp(above).await, repositories);
     let gone = driver.delete(&current.path(), None).await.unwrap();
     assert_eq!(gone, Outcome::Done(None));
-    assert_eq!(stamp(tags.clone()).await, None);
+    // It stays, and is another; that of a digest goes.
+    let third = stamp(tags.clone()).await;
+    assert!(third.is_some() && third != second);
     put(&driver, current).await;
-    assert_ne!(stamp(tags).await, second);
+    assert!(stamp(tags.clone()).await != second && stamp(tags).await != third);
+    let subject = Dir::Referrers(name.clone(), digest(1));
+    let referrer = Key::Referrer {
+        repository: name,
+        subject: digest(1),
+        referrer: digest(2),
+    };
+    put(&driver, referrer.clone()).await;
+    assert!(stamp(subject.clone()).await.is_some());
+    let _ = driver.delete(&referrer.path(), None).await.unwrap();
+    assert_eq!(stamp(subject).await, None);
+}
+
+#[tokio::test]
+async fn a_repository_stays_one_when_it_is_empty() {
+    let driver = driver();
+    let name: RepositoryName = "app".parse().unwrap();
+    let tag = Key::TagCurrent(name.clone(), "v1".parse().unwrap());
+    let list = async |query| {
+        let found: Vec<RecordEntry> = driver.list(query).try_collect().await.unwrap();
+        let keys = found.iter().map(RecordEntry::sort_key);
+        keys.collect::<Vec<_>>()
+    };
+    put(&driver, Key::Layer(name.clone(), digest(1))).await;
+    put(&driver, tag.clone()).await;
+    for key in [Key::Layer(name.clone(), digest(1)), tag] {
+        let _ = driver.delete(&key.path(), None).await.unwrap();
+    }
+    let repository = Dir::Repository(name.clone()).path();
+    let children = ListQuery::children(repository.clone());
+    assert_eq!(list(children).await, ["_layers/", "_manifests/"]);
+    let layers = Dir::Layers(name.clone(), crate::Algorithm::Sha256);
+    assert_eq!(list(ListQuery::children(layers.path())).await, [""; 0]);
+    assert_eq!(
+        list(ListQuery::recursive(repository.clone())).await,
+        [""; 0]
+    );
+    driver.delete_below(&repository).await.unwrap();
+    let repositories = Dir::Repositories.path();
+    assert_eq!(list(ListQuery::children(repositories)).await, [""; 0]);
 }

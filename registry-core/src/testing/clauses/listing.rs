@@ -216,3 +216,33 @@ pub async fn a_directory_left_empty_is_gone(storage: &Storage) {
     set(storage, &tag("c", "v1"), "x").await;
     assert_eq!(keys(storage, tags()).await, ["v1/", "v2/"]);
 }
+
+pub async fn deleting_below_a_directory_leaves_nothing_and_all_beside_it(storage: &Storage) {
+    let below = |name: &str| Dir::Tag(repository("c"), name.parse().unwrap()).path();
+    let indexed = |name: &str| {
+        let index = Key::TagIndex(repository("c"), name.parse().unwrap(), numbered(1));
+        index.path()
+    };
+    for name in ["v1", "v1.0", "v2"] {
+        set(storage, &tag("c", name), "x").await;
+        set(storage, &indexed(name), "x").await;
+    }
+    for _ in 0..2 {
+        storage.records.delete_below(&below("v1")).await.unwrap();
+        assert!(
+            storage
+                .records
+                .get(&tag("c", "v1"))
+                .await
+                .unwrap()
+                .is_none()
+        );
+        let tags = ListQuery::children(Dir::Tags(repository("c")).path());
+        assert_eq!(keys(storage, tags).await, ["v1.0/", "v2/"]);
+        let rest = keys(storage, ListQuery::recursive(below("v2"))).await;
+        assert_eq!(rest.len(), 2, "{rest:?}");
+    }
+    set(storage, &tag("c", "v1"), "again").await;
+    let rest = keys(storage, ListQuery::recursive(below("v1"))).await;
+    assert_eq!(rest, [CURRENT_LINK]);
+}

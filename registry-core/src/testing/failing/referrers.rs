@@ -14,7 +14,7 @@ use crate::testing::image::{read_only, refer, referring, repository, sha256};
 use crate::{Algorithm, Digest, RepositoryName};
 
 /// Calls that change a store.
-const WRITES: [&str; 8] = [
+const WRITES: [&str; 9] = [
     "blobs.open_upload",
     "blobs.abort_upload",
     "blobs.sweep_uploads",
@@ -23,6 +23,7 @@ const WRITES: [&str; 8] = [
     "blobs.purge",
     "records.put",
     "records.delete",
+    "records.delete_below",
 ];
 
 fn assert_nothing_written(control: &Control) {

@@ -167,6 +167,13 @@ impl RecordStore for Faulty {
             .await
     }
 
+    async fn delete_below(&self, dir: &StorePath) -> Result<(), StorageError> {
+        let call = self.records.delete_below(dir);
+        self.shared
+            .call("records.delete_below", dir.as_str(), call)
+            .await
+    }
+
     fn list(&self, query: ListQuery) -> BoxStream<'_, Result<RecordEntry, StorageError>> {
         let subject = query.dir.to_string();
         let entries = self.records.list(query);
