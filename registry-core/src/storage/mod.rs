@@ -49,10 +49,13 @@ use crate::layout::StorePath;
 /// * When `commit`, `retire`, `restore` or `purge` returns, the effect is as durable as the
 ///   driver's configuration promises.
 /// * Every time is the store's own clock.
-/// * Any call may be dropped at an await: then its effect is either there or not, never half.
+/// * Any call may be dropped at an await: then its effect is there, or not, or comes later (over a
+///   network perhaps after that of a later call), and is never half.
 ///
 /// Core holds the locks within a process: `retire`, `restore` and `purge` of a digest never run
-/// beside each other or beside a commit of it.
+/// beside each other or beside a commit of it. What changes the store for a client runs in tasks
+/// of core, which hold their locks to the end and are not dropped when he leaves, but only with
+/// the process. Readers, listings and looks are dropped as clients like.
 ///
 /// [`restore`]: BlobStore::restore
 #[async_trait]
@@ -82,14 +85,18 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Box<dyn UploadWriter>, StorageError>;
 
     /// What an upload holds, for a digest that was not hashed on the way or a hash state that is
-    /// lost. A driver that must move the bytes first says in `at` where they are now.
+    /// lost. A driver that must move the bytes first says in `at` where they are now; the
+    /// checkpoint that was given may be dead then. [`StorageError::NotFound`] as for
+    /// [`open_upload`](Self::open_upload).
     async fn read_upload(
         &self,
         id: &UploadId,
         at: &mut Checkpoint,
     ) -> Result<Box<dyn BlobReader>, StorageError>;
 
-    /// Drops the staged bytes of an upload; absent ones are no error.
+    /// Drops the staged bytes of an upload; absent ones are no error. `at` is the last checkpoint
+    /// that core knows. Without one, none is known: then whatever can be found by the id alone is
+    /// dropped, and what cannot is left to the sweep.
     async fn abort_upload(&self, id: &UploadId, at: Option<Checkpoint>)
     -> Result<(), StorageError>;
 
@@ -107,6 +114,7 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     async fn now(&self) -> Result<SystemTime, StorageError>;
 
     /// Takes the blob out of sight, to a place in the trash never used before.
+    /// [`StorageError::NotFound`] when there is none.
     async fn retire(&self, digest: &Digest) -> Result<Retired, StorageError>;
 
     /// Brings the blob back if the trash has a copy, its age zero; if not, looks at the blob once
@@ -119,7 +127,8 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// Everything in the trash.
     fn list_retired(&self) -> BoxStream<'_, Result<Retired, StorageError>>;
 
-    /// Somewhere else the client may fetch these bytes, if there is such a place.
+    /// Somewhere else the client may fetch these bytes, if there is such a place. Whether the blob
+    /// is there need not be looked at: core does, before it sends anyone to it.
     async fn redirect(
         &self,
         digest: &Digest,
@@ -171,10 +180,15 @@ pub trait UploadWriter: Send {
 /// # Contract
 /// * `put` replaces atomically; a reader sees the old value or the new one.
 /// * Of several concurrent `Create` or `IfVersion` puts exactly one is `Done`.
-/// * A `get` or `list` that begins after a `put` returned sees it.
+/// * A `get` or `list` that begins after a `put` or a delete returned sees it.
+/// * Records are small: those that core writes come to a few kilobytes, but for the pieces of
+///   [`Spooled`], a mebibyte each, and referrers, whose annotations may be as long as the manifest
+///   that they are of.
 /// * `list` yields in the byte order of the full key; a directory sorts as `name/`.
-/// * Deleting what is absent is `Done`; a directory left empty is gone, except that a filesystem
-///   keeps those without which distribution takes a repository for absent (its `tags`).
+/// * Deleting what is absent is `Done`; a directory left empty is gone, except that a store which
+///   has directories keeps those without which distribution takes a repository, or its tags, for
+///   absent ([`outlasts_its_records`](crate::layout::outlasts_its_records)).
+/// * A call that is dropped is as for [`BlobStore`].
 /// * An I/O fault is an error and never "absent".
 #[async_trait]
 pub trait RecordStore: fmt::Debug + Send + Sync + 'static {

@@ -78,7 +78,8 @@ pub enum Durability {
 pub enum Outcome {
     /// The condition did not hold; nothing was written.
     Conflict,
-    /// With the new version, after a put.
+    /// After a put with the new version, if the store tells; without it core asks, or goes on
+    /// without a condition. After a delete with none.
     Done(Option<Version>),
 }
 

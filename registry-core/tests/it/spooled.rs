@@ -87,6 +87,7 @@ impl RecordStore for Simple {
         self.records.get(path).await
     }
 
+    /// Like a store that does not tell what it has written.
     async fn put(
         &self,
         path: &StorePath,
@@ -94,7 +95,11 @@ impl RecordStore for Simple {
         mode: PutMode,
         durability: Durability,
     ) -> Result<Outcome, StorageError> {
-        self.records.put(path, value, mode, durability).await
+        let put = self.records.put(path, value, mode, durability).await?;
+        Ok(match put {
+            Outcome::Done(_) => Outcome::Done(None),
+            Outcome::Conflict => Outcome::Conflict,
+        })
     }
 
     async fn delete(

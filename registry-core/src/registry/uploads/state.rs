@@ -104,7 +104,10 @@ impl Repository {
             .await?
         {
             Outcome::Done(version) => {
-                upload.version = version;
+                upload.version = match version {
+                    Some(version) => Some(version),
+                    None => self.inner.records.get(&path).await?.map(|now| now.version),
+                };
                 Ok(())
             }
             Outcome::Conflict => {

@@ -38,9 +38,14 @@ pub enum BlobName {
 }
 
 /// The least a store must do to hold blobs; [`Spooled`] makes a [`BlobStore`] of it.
+///
+/// What is absent is [`StorageError::NotFound`] for `load` and `stat`, and nothing else is.
 #[async_trait]
 pub trait WholeBlobs: fmt::Debug + Send + Sync + 'static {
-    /// Takes all of `content`, or leaves what was under `name` as it was.
+    /// Takes all of `content`, over whatever is there, and makes its age zero. When it returns the
+    /// blob is as durable as the driver's configuration promises. If `content` fails, so does this,
+    /// with that error, and what was under `name` is as it was. Of several stores of one name at
+    /// once each succeeds, and one of them is there then, whole.
     async fn store(
         &self,
         name: &BlobName,
