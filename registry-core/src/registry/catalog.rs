@@ -49,7 +49,7 @@ impl Registry {
 }
 
 /// Walks the directories above and below repositories in the order of `name/`.
-struct Walk {
+pub(super) struct Walk {
     last: Option<String>,
     stack: Vec<Level>,
 }
@@ -104,7 +104,7 @@ impl Level {
 }
 
 impl Walk {
-    fn new(last: Option<&str>) -> Self {
+    pub(super) fn new(last: Option<&str>) -> Self {
         let first = last.map(|last| last.split('/').next().unwrap_or_default().to_owned());
         Self {
             last: last.map(str::to_owned),
@@ -113,7 +113,10 @@ impl Walk {
     }
 
     /// The next directory whose name a repository could have.
-    async fn next(&mut self, registry: &Registry) -> Result<Option<RepositoryName>, StorageError> {
+    pub(super) async fn next(
+        &mut self,
+        registry: &Registry,
+    ) -> Result<Option<RepositoryName>, StorageError> {
         while let Some(level) = self.stack.last_mut() {
             let Some(component) = level.next(registry).await? else {
                 self.stack.pop();

@@ -180,6 +180,15 @@ pub(super) async fn read_manifest(
     aside(len, "reading a manifest", reading).await
 }
 
+/// Whether the bytes of a manifest were there and are not what they should be, which no other try
+/// will change.
+pub(super) fn is_unreadable(error: &StorageError) -> bool {
+    let StorageError::Backend { source, .. } = error else {
+        return false;
+    };
+    source.is::<Rotten>() || source.is::<TooLarge>()
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("the bytes stored for {0} are others")]
 struct Rotten(Digest);

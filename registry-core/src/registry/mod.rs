@@ -4,6 +4,7 @@ mod aside;
 mod blobs;
 mod catalog;
 mod changes;
+mod collect;
 mod find;
 mod manifests;
 mod ordered;
@@ -27,6 +28,9 @@ use quick_cache::{DefaultHashBuilder, Weighter};
 
 pub use self::blobs::{BlobContent, BlobInfo};
 use self::changes::Changes;
+pub use self::collect::{
+    Amount, CollectOptions, Collected, Fate, Marks, Need, Observer, Plan, Seen,
+};
 pub use self::manifests::ServedManifest;
 pub use self::page::{Page, PageRequest};
 pub use self::push::{PushedManifest, PutManifest};

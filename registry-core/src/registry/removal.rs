@@ -1,14 +1,16 @@
 //! Deleting manifests and tags: the order of a push, backwards.
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt, TryStreamExt};
 
-use super::Repository;
 use super::find::side_by_side;
+use super::{Inner, Repository};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::events::EventAction;
 use crate::layout::{Dir, Key, parse_link};
-use crate::name::Tag;
+use crate::name::{RepositoryName, Tag};
 use crate::reference::Reference;
 use crate::storage::{ListQuery, Outcome, Record, StorageError};
 
@@ -56,31 +58,15 @@ impl Repository {
             return Err(self.unknown(&Reference::Digest(*digest)));
         };
         self.delete_tags_of(digest).await?;
-        self.delete_side_data(&target, digest).await?;
+        self.inner
+            .delete_side_data(&self.name, &target, digest)
+            .await?;
         let _ = self.inner.records.delete(&key.path(), None).await?;
         if !self.inner.records.guarantees().exclusive {
             // Another process may have tagged it in between.
             self.delete_tags_of(digest).await?;
         }
         self.emit(self.event(EventAction::Delete).target(*digest, None, None));
-        Ok(())
-    }
-
-    /// The records of ours that tell of a manifest.
-    async fn delete_side_data(
-        &self,
-        target: &Digest,
-        digest: &Digest,
-    ) -> Result<(), RegistryError> {
-        // Of what cannot be read the record goes unread: a listing passes over what has no revision.
-        let manifest = self.inner.load(target, *digest).await.ok().flatten();
-        let subject = manifest.and_then(|manifest| manifest.subject()?.known().copied());
-        if let Some(subject) = subject {
-            let path = self.referrer_path(&subject, digest);
-            let _ = self.inner.records.delete(&path, None).await?;
-        }
-        let hint = Key::MediaType(self.name.clone(), *digest).path();
-        let _ = self.inner.records.delete(&hint, None).await?;
         Ok(())
     }
 
@@ -144,5 +130,31 @@ impl Repository {
             self.emit(self.event(EventAction::Delete).tag(tag));
         }
         Ok(found)
+    }
+}
+
+impl Inner {
+    /// The records of ours that tell of a manifest.
+    pub(super) async fn delete_side_data(
+        self: &Arc<Self>,
+        name: &RepositoryName,
+        target: &Digest,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        // Of what cannot be read the record goes unread: a listing passes over what has no revision.
+        let manifest = self.load(target, *digest).await.ok().flatten();
+        let subject = manifest.and_then(|manifest| manifest.subject()?.known().copied());
+        if let Some(subject) = subject {
+            let path = Key::Referrer {
+                repository: name.clone(),
+                subject,
+                referrer: *digest,
+            }
+            .path();
+            let _ = self.records.delete(&path, None).await?;
+        }
+        let hint = Key::MediaType(name.clone(), *digest).path();
+        let _ = self.records.delete(&hint, None).await?;
+        Ok(())
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn body(bytes: &Bytes) -> Body<'static> {
 }
 
 /// A registry with nothing in its memory. It makes no call of the store by being opened.
-async fn registry(storage: &Storage, read_only: bool) -> Registry {
+pub(crate) async fn registry(storage: &Storage, read_only: bool) -> Registry {
     let mut options = Options::new(ambient());
     options.delete = true;
     options.read_only = read_only;

@@ -7,6 +7,7 @@
 //! Everything in here is made for tests and panics when it is used wrongly.
 
 pub mod clauses;
+pub mod collecting;
 pub mod failing;
 pub mod faults;
 pub(crate) mod image;
@@ -100,6 +101,39 @@ macro_rules! __storage_clauses {
         async fn $clause() {
             let (storage, _keep) = $open().await;
             $crate::testing::clauses::$clause(&storage).await;
+        }
+    )+};
+}
+
+/// Stamps out one test for each promise of a collection. `$open` is what
+/// [`storage_conformance!`](crate::storage_conformance) takes.
+#[macro_export]
+macro_rules! storage_collection {
+    ($open:ident) => {
+        $crate::__storage_collections! { $open:
+            what_was_pushed_stays,
+            what_was_deleted_goes_in_two_cycles,
+            what_is_asked_for_comes_back_from_the_trash,
+            a_copy_that_is_needed_again_is_restored_and_not_purged,
+            a_dry_run_tells_and_changes_nothing,
+            what_came_of_late_stays,
+            untagged_revisions_go_and_what_a_tag_holds_stays,
+            an_unreadable_manifest_keeps_all_that_is_linked_beside_it,
+            an_empty_link_counts_as_one_to_its_own_digest,
+            a_tag_that_is_garbled_keeps_all_that_it_ever_pointed_to,
+            a_call_that_fails_ends_the_cycle_and_loses_nothing,
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __storage_collections {
+    ($open:ident: $($test:ident),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            let (storage, _keep) = $open().await;
+            $crate::testing::collecting::$test(&storage).await;
         }
     )+};
 }

@@ -9,5 +9,6 @@ async fn open() -> (Storage, ()) {
 
 registry_core::storage_conformance!(open);
 registry_core::storage_faults!(open);
+registry_core::storage_collection!(open);
 registry_core::storage_stamps!(open);
 registry_core::storage_interleavings!(open, usize::MAX);

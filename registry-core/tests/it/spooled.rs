@@ -151,6 +151,7 @@ async fn open() -> (Storage, ()) {
 
 registry_core::storage_conformance!(open);
 registry_core::storage_faults!(open);
+registry_core::storage_collection!(open);
 
 async fn staged(storage: &Storage) -> Vec<RecordEntry> {
     let query = ListQuery::recursive(Dir::Uploads.path());

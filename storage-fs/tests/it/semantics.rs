@@ -20,5 +20,6 @@ async fn fresh() -> (Storage, TempDir) {
 }
 
 registry_core::storage_faults!(fresh);
+registry_core::storage_collection!(fresh);
 registry_core::storage_stamps!(fresh);
 registry_core::storage_interleavings!(fresh, SCHEDULES);

@@ -1,0 +1,317 @@
+//! The steps of a cycle.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::TryStreamExt;
+
+use super::mark::Marked;
+use super::plan::{Fate, Plan};
+use super::{CollectOptions, Collected, Observer, Seen};
+use crate::digest::{Algorithm, Digest};
+use crate::error::RegistryError;
+use crate::layout::{Dir, Key};
+use crate::name::RepositoryName;
+use crate::registry::find::link_content;
+use crate::registry::{Inner, Registry};
+use crate::storage::{Durability, ListQuery, PutMode, Retired, StorageError};
+
+impl Registry {
+    /// One cycle: mark, retire, look once more, and destroy what an earlier one has retired.
+    ///
+    /// # Errors
+    /// Faults of the store. Whatever was being marked then keeps everything; what was retired
+    /// comes back when it is asked for, and is looked at again by the next cycle.
+    pub async fn collect(
+        &self,
+        options: &CollectOptions,
+        observer: &mut Observer<'_>,
+    ) -> Result<Collected, RegistryError> {
+        let inner = &self.0;
+        let now = inner.blobs.now().await?;
+        let marked = self.mark(options, now, observer).await?;
+        let mut collected = Collected {
+            repositories: marked.repositories,
+            revisions: marked.revisions,
+            unreadable: marked.unreadable,
+            marked: marked.marks.len() as u64,
+            ..Collected::default()
+        };
+        let removed = self
+            .remove_untagged(&marked, options, &mut collected, observer)
+            .await?;
+        let plan = Plan {
+            marks: &marked.marks,
+            now,
+            grace: options.grace,
+            quarantine: options.quarantine,
+        };
+        let retired = inner
+            .retire_all(&plan, options, &mut collected, observer)
+            .await?;
+        let changed = !(retired.is_empty() && removed.is_empty());
+        if changed && !options.offline {
+            self.look_again(options, &removed, &retired, &mut collected)
+                .await?;
+        }
+        self.empty_trash(options, &mut collected, observer).await?;
+        Ok(collected)
+    }
+
+    async fn remove_untagged(
+        &self,
+        marked: &Marked,
+        options: &CollectOptions,
+        collected: &mut Collected,
+        observer: &mut Observer<'_>,
+    ) -> Result<HashSet<(RepositoryName, Digest)>, RegistryError> {
+        let mut removed = HashSet::new();
+        for (name, digest) in &marked.untagged {
+            if options.dry_run || self.0.remove_untagged(name, digest, options).await? {
+                observer(Seen::Untagged(name, digest));
+                collected.untagged += 1;
+                removed.insert((name.clone(), *digest));
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Restores what has come to be needed while it was being retired, and puts the revisions
+    /// back that a tag or an index has come to need.
+    async fn look_again(
+        &self,
+        options: &CollectOptions,
+        removed: &HashSet<(RepositoryName, Digest)>,
+        retired: &[Retired],
+        collected: &mut Collected,
+    ) -> Result<(), RegistryError> {
+        loop {
+            let now = self.0.blobs.now().await?;
+            let marked = self.mark(options, now, &mut |_| {}).await?;
+            for copy in retired {
+                if marked.marks.why(&copy.digest).is_some() {
+                    self.0.bring_back(copy).await?;
+                    collected.restored.add(copy.size);
+                }
+            }
+            let mut put_back = false;
+            for (name, digest) in marked.dangling.intersection(removed) {
+                put_back |= self.0.put_revision_back(name, digest).await?;
+            }
+            // What came back may itself need others.
+            if !put_back {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What an earlier cycle has retired, or this one if there is no quarantine. The trash is
+    /// listed before the mark that decides on it.
+    async fn empty_trash(
+        &self,
+        options: &CollectOptions,
+        collected: &mut Collected,
+        observer: &mut Observer<'_>,
+    ) -> Result<(), RegistryError> {
+        let copies: Vec<Retired> = self.0.blobs.list_retired().try_collect().await?;
+        if copies.is_empty() {
+            return Ok(());
+        }
+        let now = self.0.blobs.now().await?;
+        let marked = self.mark(options, now, &mut |_| {}).await?;
+        let plan = Plan {
+            marks: &marked.marks,
+            now,
+            grace: options.grace,
+            quarantine: options.quarantine,
+        };
+        let mut purged = HashSet::new();
+        for copy in &copies {
+            let fate = plan.of_copy(copy);
+            observer(Seen::Copy(copy, &fate));
+            match fate {
+                Fate::Restore(_) => {
+                    collected.restored.add(copy.size);
+                    if !options.dry_run {
+                        self.0.bring_back(copy).await?;
+                    }
+                }
+                Fate::Purge { .. } => {
+                    collected.purged.add(copy.size);
+                    purged.insert(copy.digest);
+                    if !options.dry_run {
+                        self.0.purge(copy).await?;
+                    }
+                }
+                _ => collected.waiting.add(copy.size),
+            }
+        }
+        // On an object store a pull must not meet a moment without its link.
+        let alone = options.offline || self.0.records.guarantees().exclusive;
+        if alone && !options.dry_run && !purged.is_empty() {
+            self.remove_links(&purged, options, now, collected, observer)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_links(
+        &self,
+        purged: &HashSet<Digest>,
+        options: &CollectOptions,
+        now: SystemTime,
+        collected: &mut Collected,
+        observer: &mut Observer<'_>,
+    ) -> Result<(), RegistryError> {
+        let mut walk = crate::registry::catalog::Walk::new(None);
+        while let Some(name) = walk.next(self).await? {
+            for algorithm in Algorithm::ALL {
+                let dir = Dir::Layers(name.clone(), algorithm).path();
+                let entries = self.0.records.list(ListQuery::recursive(dir.clone()));
+                let digests = entries.try_filter_map(|entry| {
+                    let digest = match Key::parse(&format!("{dir}/{}", entry.name())) {
+                        Some(Key::Layer(_, digest)) if purged.contains(&digest) => Some(digest),
+                        _ => None,
+                    };
+                    std::future::ready(Ok(digest))
+                });
+                let digests: Vec<Digest> = digests.try_collect().await?;
+                for digest in digests {
+                    if self.0.remove_link(&name, &digest, options, now).await? {
+                        observer(Seen::Link(&name, &digest));
+                        collected.links += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Judges every blob, and retires those that have to go.
+    async fn retire_all(
+        &self,
+        plan: &Plan<'_>,
+        options: &CollectOptions,
+        collected: &mut Collected,
+        observer: &mut Observer<'_>,
+    ) -> Result<Vec<Retired>, RegistryError> {
+        let mut retired = Vec::new();
+        let mut blobs = self.blobs.list(None);
+        while let Some(blob) = blobs.try_next().await? {
+            let fate = plan.of_blob(&blob);
+            observer(Seen::Blob(&blob, &fate));
+            if !matches!(fate, Fate::Retire { .. }) {
+                collected.kept.add(blob.stat.size);
+            } else if options.dry_run {
+                collected.retired.add(blob.stat.size);
+            } else if let Some(copy) = self.retire(&blob.digest, plan).await? {
+                collected.retired.add(copy.size);
+                retired.push(copy);
+            }
+        }
+        Ok(retired)
+    }
+
+    /// `None` if it has become young, or has gone.
+    async fn retire(
+        &self,
+        digest: &Digest,
+        plan: &Plan<'_>,
+    ) -> Result<Option<Retired>, StorageError> {
+        let _alone = self.digests.exclusive(digest).await;
+        let retired = match self.blobs.stat(digest).await {
+            Ok(stat) if plan.age(stat.modified) < plan.grace => return Ok(None),
+            Ok(_) => self.blobs.retire(digest).await,
+            Err(error) => Err(error),
+        };
+        match retired {
+            Ok(copy) => Ok(Some(copy)),
+            Err(StorageError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Back to its name, and out of the trash: where restoring makes a copy, the one in the trash
+    /// stays.
+    async fn bring_back(&self, copy: &Retired) -> Result<(), StorageError> {
+        let _alone = self.digests.exclusive(&copy.digest).await;
+        match self.blobs.restore(&copy.digest).await {
+            Ok(_) | Err(StorageError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn purge(&self, copy: &Retired) -> Result<(), StorageError> {
+        let _alone = self.digests.exclusive(&copy.digest).await;
+        self.blobs.purge(copy).await
+    }
+
+    async fn remove_link(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        options: &CollectOptions,
+        now: SystemTime,
+    ) -> Result<bool, StorageError> {
+        let _alone = self.digests.exclusive(digest).await;
+        match self.blobs.stat(digest).await {
+            Ok(_) => return Ok(false),
+            Err(StorageError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        let path = Key::Layer(name.clone(), *digest).path();
+        let Some(record) = self.records.get(&path).await? else {
+            return Ok(false);
+        };
+        let age = now.duration_since(record.modified).unwrap_or_default();
+        if age < options.grace {
+            return Ok(false);
+        }
+        let _ = self.records.delete(&path, None).await?;
+        Ok(true)
+    }
+
+    /// Under the lock that pushes share, and only if it is still as old.
+    async fn remove_untagged(
+        self: &Arc<Self>,
+        name: &RepositoryName,
+        digest: &Digest,
+        options: &CollectOptions,
+    ) -> Result<bool, RegistryError> {
+        let _alone = self.repositories.exclusive(name).await;
+        let path = Key::Revision(name.clone(), *digest).path();
+        let Some(record) = self.records.get(&path).await? else {
+            return Ok(false);
+        };
+        let now = self.blobs.now().await?;
+        let age = now.duration_since(record.modified).unwrap_or_default();
+        if age < options.grace {
+            return Ok(false);
+        }
+        let target = crate::layout::parse_link(&record.value).unwrap_or(*digest);
+        self.delete_side_data(name, &target, digest).await?;
+        let _ = self.records.delete(&path, None).await?;
+        Ok(true)
+    }
+
+    async fn put_revision_back(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StorageError> {
+        let _beside = self.repositories.shared(name).await;
+        let path = Key::Revision(name.clone(), *digest).path();
+        if self.records.get(&path).await?.is_some() {
+            return Ok(false);
+        }
+        let (mode, durability) = (PutMode::Create, Durability::Durable);
+        let _ = self
+            .records
+            .put(&path, link_content(digest), mode, durability)
+            .await?;
+        Ok(true)
+    }
+}

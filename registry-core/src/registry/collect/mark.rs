@@ -1,0 +1,332 @@
+//! Which digests are needed: a walk over all roots. Whatever fails ends it, since a root that was
+//! not seen would cost its blobs.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::TryStreamExt;
+
+use super::plan::{Marks, Plan};
+use super::{CollectOptions, Observer, Seen};
+use crate::digest::{Algorithm, AnyDigest, Digest};
+use crate::layout::{Dir, Key};
+use crate::manifest::Manifest;
+use crate::name::{RepositoryName, Tag};
+use crate::registry::catalog::Walk;
+use crate::registry::find::{is_unreadable, read_manifest};
+use crate::registry::{Inner, Registry};
+use crate::storage::{ListQuery, RecordEntry, StorageError};
+
+/// What one walk found.
+#[derive(Debug, Default)]
+pub(super) struct Marked {
+    pub(super) marks: Marks,
+    /// Revisions that nothing holds. None, unless untagged ones are to go.
+    pub(super) untagged: Vec<(RepositoryName, Digest)>,
+    /// Revisions that a tag or an index asks for and that are not there.
+    pub(super) dangling: HashSet<(RepositoryName, Digest)>,
+    pub(super) repositories: u64,
+    pub(super) revisions: u64,
+    pub(super) unreadable: u64,
+}
+
+/// A revision, and what its manifest says.
+struct Revision {
+    digest: Digest,
+    /// Where the link leads, which is another digest only where distribution made an alias.
+    target: Digest,
+    /// When the link was written.
+    linked: SystemTime,
+    body: Body,
+}
+
+enum Body {
+    Read {
+        needs: Vec<Digest>,
+        subject: Option<Digest>,
+        /// Whether that is all.
+        complete: bool,
+    },
+    Unreadable,
+    /// There are no bytes, so that it keeps nothing.
+    Missing,
+}
+
+impl Body {
+    fn of(manifest: &Manifest) -> Self {
+        let needs = manifest.needs().iter();
+        Self::Read {
+            needs: needs
+                .filter_map(|need| need.digest.known())
+                .copied()
+                .collect(),
+            subject: manifest.subject().and_then(AnyDigest::known).copied(),
+            complete: manifest.is_complete(),
+        }
+    }
+
+    /// Whether it may need more than could be read of it.
+    fn is_doubtful(&self) -> bool {
+        match self {
+            Self::Read { complete, .. } => !complete,
+            Self::Unreadable => true,
+            Self::Missing => false,
+        }
+    }
+}
+
+impl Registry {
+    pub(super) async fn mark(
+        &self,
+        options: &CollectOptions,
+        now: SystemTime,
+        observer: &mut Observer<'_>,
+    ) -> Result<Marked, StorageError> {
+        let mut marked = Marked::default();
+        let mut walk = Walk::new(None);
+        while let Some(name) = walk.next(self).await? {
+            if !self.0.is_repository(&name).await? {
+                continue;
+            }
+            observer(Seen::Repository(&name));
+            marked.repositories += 1;
+            marked.marks.enter(name.clone());
+            self.0
+                .mark_repository(&name, options, now, &mut marked, observer)
+                .await?;
+        }
+        Ok(marked)
+    }
+}
+
+impl Inner {
+    async fn mark_repository(
+        self: &Arc<Self>,
+        name: &RepositoryName,
+        options: &CollectOptions,
+        now: SystemTime,
+        marked: &mut Marked,
+        observer: &mut Observer<'_>,
+    ) -> Result<(), StorageError> {
+        let mut held = Vec::new();
+        let mut doubt = false;
+        for algorithm in Algorithm::ALL {
+            let dir = Dir::Revisions(name.clone(), algorithm).path();
+            let mut entries = self.records.list(ListQuery::recursive(dir.clone()));
+            while let Some(entry) = entries.try_next().await? {
+                let RecordEntry::Record { name: file, .. } = entry else {
+                    continue;
+                };
+                let Some(Key::Revision(_, digest)) = Key::parse(&format!("{dir}/{file}")) else {
+                    continue;
+                };
+                let Some(revision) = self.revision_of(name, digest).await? else {
+                    continue;
+                };
+                marked.revisions += 1;
+                if revision.body.is_doubtful() {
+                    observer(Seen::Unreadable(name, &digest));
+                    marked.unreadable += 1;
+                    doubt = true;
+                }
+                match options.untagged {
+                    true => held.push(revision),
+                    false => mark_revision(&mut marked.marks, &revision),
+                }
+            }
+        }
+        if options.untagged {
+            self.mark_held(name, held, options, now, marked).await?;
+        }
+        if doubt {
+            self.mark_all_layers(name, &mut marked.marks).await?;
+        }
+        Ok(())
+    }
+
+    /// `None` if it went away since it was listed.
+    async fn revision_of(
+        self: &Arc<Self>,
+        name: &RepositoryName,
+        digest: Digest,
+    ) -> Result<Option<Revision>, StorageError> {
+        let key = Key::Revision(name.clone(), digest);
+        let Some(record) = self.records.get(&key.path()).await? else {
+            return Ok(None);
+        };
+        // An empty link, which a crash of distribution leaves, counts as one to its path's digest.
+        let target = crate::layout::parse_link(&record.value).unwrap_or(digest);
+        let body = match self.manifest_bytes(&target).await {
+            Ok(bytes) => read_manifest(bytes, digest)
+                .await?
+                .as_ref()
+                .map_or(Body::Unreadable, Body::of),
+            Err(StorageError::NotFound) => Body::Missing,
+            Err(error) if is_unreadable(&error) => Body::Unreadable,
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Revision {
+            digest,
+            target,
+            linked: record.modified,
+            body,
+        }))
+    }
+
+    /// Marks what is tagged or young, its children, and the referrers of all that lives.
+    async fn mark_held(
+        self: &Arc<Self>,
+        name: &RepositoryName,
+        revisions: Vec<Revision>,
+        options: &CollectOptions,
+        now: SystemTime,
+        marked: &mut Marked,
+    ) -> Result<(), StorageError> {
+        let tagged = self.tagged(name).await?;
+        let by_digest: HashMap<Digest, &Revision> = revisions
+            .iter()
+            .map(|revision| (revision.digest, revision))
+            .collect();
+        let mut referrers: HashMap<Digest, Vec<Digest>> = HashMap::new();
+        for revision in &revisions {
+            if let Body::Read {
+                subject: Some(subject),
+                ..
+            } = &revision.body
+            {
+                referrers.entry(*subject).or_default().push(revision.digest);
+            }
+        }
+        let mut queue: VecDeque<Digest> = tagged.iter().copied().collect();
+        for revision in &revisions {
+            if self.is_young(revision, options, now).await? {
+                queue.push_back(revision.digest);
+            }
+        }
+        let mut alive = HashSet::new();
+        while let Some(digest) = queue.pop_front() {
+            if !alive.insert(digest) {
+                continue;
+            }
+            queue.extend(referrers.get(&digest).into_iter().flatten());
+            let Some(revision) = by_digest.get(&digest) else {
+                marked.dangling.insert((name.clone(), digest));
+                continue;
+            };
+            mark_revision(&mut marked.marks, revision);
+            if let Body::Read { needs, .. } = &revision.body {
+                queue.extend(needs);
+            }
+        }
+        let untagged = revisions
+            .iter()
+            .filter(|revision| !alive.contains(&revision.digest))
+            .map(|revision| (name.clone(), revision.digest));
+        marked.untagged.extend(untagged);
+        Ok(())
+    }
+
+    /// Whether a push may still be about to tag it.
+    async fn is_young(
+        &self,
+        revision: &Revision,
+        options: &CollectOptions,
+        now: SystemTime,
+    ) -> Result<bool, StorageError> {
+        let mut newest = revision.linked;
+        match self.blobs.stat(&revision.target).await {
+            Ok(stat) => newest = newest.max(stat.modified),
+            Err(StorageError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        let plan = Plan {
+            marks: &Marks::default(),
+            now,
+            grace: options.grace,
+            quarantine: options.quarantine,
+        };
+        Ok(plan.age(newest) < options.grace)
+    }
+
+    /// What the tags of a repository point to; of a tag whose link is garbled, all that it ever
+    /// pointed to.
+    async fn tagged(&self, name: &RepositoryName) -> Result<HashSet<Digest>, StorageError> {
+        let mut tagged = HashSet::new();
+        let dir = Dir::Tags(name.clone()).path();
+        // All of them: a listing may hide those whose link is empty.
+        let mut entries = self.records.list(ListQuery::children(dir));
+        while let Some(entry) = entries.try_next().await? {
+            let Ok(tag) = entry.name().parse::<Tag>() else {
+                continue;
+            };
+            let path = Key::TagCurrent(name.clone(), tag.clone()).path();
+            let Some(record) = self.records.get(&path).await? else {
+                continue;
+            };
+            match crate::layout::parse_link(&record.value) {
+                Some(digest) => {
+                    tagged.insert(digest);
+                }
+                None => tagged.extend(self.ever_tagged(name, &tag).await?),
+            }
+        }
+        Ok(tagged)
+    }
+
+    async fn ever_tagged(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Vec<Digest>, StorageError> {
+        let dir = Dir::Tag(name.clone(), tag.clone()).path();
+        let entries = self.records.list(ListQuery::recursive(dir.clone()));
+        let digests = entries.try_filter_map(|entry| {
+            let key = Key::parse(&format!("{dir}/{}", entry.name()));
+            let digest = match key {
+                Some(Key::TagIndex(_, _, digest)) => Some(digest),
+                _ => None,
+            };
+            std::future::ready(Ok(digest))
+        });
+        digests.try_collect().await
+    }
+
+    async fn mark_all_layers(
+        &self,
+        name: &RepositoryName,
+        marks: &mut Marks,
+    ) -> Result<(), StorageError> {
+        for algorithm in Algorithm::ALL {
+            let dir = Dir::Layers(name.clone(), algorithm).path();
+            let mut entries = self.records.list(ListQuery::recursive(dir.clone()));
+            while let Some(entry) = entries.try_next().await? {
+                let path = format!("{dir}/{}", entry.name());
+                let Some(key @ Key::Layer(_, digest)) = Key::parse(&path) else {
+                    continue;
+                };
+                marks.doubtful(digest);
+                if let Some((target, _)) = self.link(&key).await? {
+                    marks.doubtful(target);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mark_revision(marks: &mut Marks, revision: &Revision) {
+    match &revision.body {
+        Body::Missing => {}
+        Body::Unreadable => mark_bytes(marks, revision),
+        Body::Read { needs, .. } => {
+            mark_bytes(marks, revision);
+            needs.iter().for_each(|need| marks.needed(*need));
+        }
+    }
+}
+
+fn mark_bytes(marks: &mut Marks, revision: &Revision) {
+    marks.manifest(revision.digest);
+    marks.needed(revision.target);
+}
