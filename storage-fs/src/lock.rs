@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use registry_core::layout::Dir;
 use registry_core::storage::OpenMode;
 
 use crate::error::{Holder, OpenError};
@@ -18,33 +19,48 @@ use crate::error::{Holder, OpenError};
 #[derive(Debug)]
 pub(crate) struct RootLock {
     _root: File,
+    /// Of a collection, which may run beside servers that do not write, and beside no other
+    /// collection.
+    _tree: Option<File>,
 }
 
 impl RootLock {
     /// Exclusive for a server that writes; shared for all others, so that distribution's way of
     /// collecting beside a read-only server works.
     pub(crate) fn take(root: &Path, mode: OpenMode) -> Result<Self, OpenError> {
-        let unusable = |source| OpenError::Unusable {
-            doing: "locking",
-            path: root.to_owned(),
-            source,
+        let kind = match mode {
+            OpenMode::Serve => File::try_lock,
+            _ => File::try_lock_shared,
         };
-        let file = File::open(root).map_err(unusable)?;
-        let locked = match mode {
-            OpenMode::Serve => file.try_lock(),
-            _ => file.try_lock_shared(),
-        };
-        match locked {
-            Ok(()) => Ok(Self { _root: file }),
-            Err(TryLockError::Error(source)) => Err(unusable(source)),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
-                root: root.to_owned(),
-                holder: holder_of(&file).unwrap_or(Holder {
-                    pid: None,
-                    name: None,
-                }),
+        let tree = root.join(Dir::Tree.path().as_str());
+        Ok(Self {
+            _root: lock(root, kind)?,
+            // Without a tree there is nothing to collect.
+            _tree: match mode == OpenMode::Collect && tree.is_dir() {
+                true => Some(lock(&tree, File::try_lock)?),
+                false => None,
+            },
+        })
+    }
+}
+
+fn lock(dir: &Path, kind: fn(&File) -> Result<(), TryLockError>) -> Result<File, OpenError> {
+    let unusable = |source| OpenError::Unusable {
+        doing: "locking",
+        path: dir.to_owned(),
+        source,
+    };
+    let file = File::open(dir).map_err(unusable)?;
+    match kind(&file) {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
+            root: dir.to_owned(),
+            holder: holder_of(&file).unwrap_or(Holder {
+                pid: None,
+                name: None,
             }),
-        }
+        }),
     }
 }
 
@@ -99,6 +115,11 @@ mod tests {
         let second = RootLock::take(root.path(), OpenMode::Collect).unwrap();
         assert!(RootLock::take(root.path(), OpenMode::Serve).is_err());
         drop((first, second));
+        fs::create_dir_all(root.path().join(Dir::Tree.path().as_str())).unwrap();
+        let collection = RootLock::take(root.path(), OpenMode::Collect).unwrap();
+        assert!(RootLock::take(root.path(), OpenMode::Collect).is_err());
+        assert!(RootLock::take(root.path(), OpenMode::ReadOnly).is_ok());
+        drop(collection);
         let server = RootLock::take(root.path(), OpenMode::Serve).unwrap();
         for mode in [OpenMode::Serve, OpenMode::ReadOnly, OpenMode::Check] {
             let refused = RootLock::take(root.path(), mode).unwrap_err();
