@@ -11,6 +11,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::collect::{self, CollectArguments};
 use crate::config::{Config, Source};
 use crate::server::{Builder, Error};
 use crate::{env, telemetry};
@@ -36,23 +37,21 @@ enum Command {
         /// YAML file; without one REGISTRY_CONFIGURATION_PATH names it, or built-in defaults count
         config: Option<PathBuf>,
     },
-    /// Remove what no manifest needs: not in this release
+    /// Remove what no manifest needs
     GarbageCollect {
-        /// Only say what would be removed
-        #[arg(short, long)]
-        dry_run: bool,
-        /// Remove manifests without a tag, too
-        #[arg(short = 'm', long)]
-        delete_untagged: bool,
-        /// Say nothing of what is removed
-        #[arg(short, long)]
-        quiet: bool,
-        /// Configuration of the store
+        #[command(flatten)]
+        arguments: CollectArguments,
+        /// Configuration of the store; no server may be writing to it
         config: Option<PathBuf>,
     },
 }
 
-const NO_COLLECTION: &str = "this release has no garbage collection yet; nothing was removed\n";
+/// What is to be done.
+#[derive(Debug)]
+enum Work {
+    Serve,
+    Collect(CollectArguments),
+}
 
 /// How long what runs on threads of its own may go on once everything has been answered.
 const THREADS: Duration = Duration::from_secs(1);
@@ -60,8 +59,8 @@ const THREADS: Duration = Duration::from_secs(1);
 /// Does what the arguments of the process say.
 pub(crate) fn run(builder: Builder) -> ExitCode {
     let variables = env::variables();
-    let source = match source(std::env::args_os(), &variables) {
-        Ok(source) => source,
+    let (work, source) = match work(std::env::args_os(), &variables) {
+        Ok(work) => work,
         Err(error) => {
             // There is nobody left to tell if that fails.
             let _ = error.print();
@@ -71,7 +70,11 @@ pub(crate) fn run(builder: Builder) -> ExitCode {
             };
         }
     };
-    match serve(builder, &source, &variables) {
+    let done = match work {
+        Work::Serve => serve(builder, &source, &variables),
+        Work::Collect(arguments) => collect(builder, arguments, &source, &variables),
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("registry: {}", chain(&error));
@@ -80,11 +83,12 @@ pub(crate) fn run(builder: Builder) -> ExitCode {
     }
 }
 
-/// Where the configuration is, by the arguments and the variables.
-fn source(
+/// What is to be done, by the arguments, and where the configuration is, by them and the
+/// variables.
+fn work(
     arguments: impl IntoIterator<Item = OsString>,
     variables: &[(String, String)],
-) -> Result<Source, clap::Error> {
+) -> Result<(Work, Source), clap::Error> {
     let arguments = Arguments::try_parse_from(arguments)?;
     if let Some(file) = arguments.config {
         // The container image takes a file for `serve` of it, and anything else for a command.
@@ -94,18 +98,12 @@ fn source(
                 format!("{} is neither a command nor a file", file.display()),
             ));
         }
-        return Ok(Source::File(file));
+        return Ok((Work::Serve, Source::File(file)));
     }
-    let named = match arguments.command {
-        Some(Command::Serve { config }) => config,
-        // Taken apart from what is no command, so that whoever has it in a script learns why.
-        Some(Command::GarbageCollect { .. }) => {
-            return Err(clap::Error::raw(
-                ErrorKind::InvalidSubcommand,
-                NO_COLLECTION,
-            ));
-        }
-        None => None,
+    let (work, named) = match arguments.command {
+        Some(Command::Serve { config }) => (Work::Serve, config),
+        Some(Command::GarbageCollect { arguments, config }) => (Work::Collect(arguments), config),
+        None => (Work::Serve, None),
     };
     let variable = || {
         variables
@@ -113,9 +111,10 @@ fn source(
             .find(|(name, path)| name == env::CONFIGURATION_PATH && !path.is_empty())
             .map(|(_, path)| PathBuf::from(path))
     };
-    Ok(named
+    let source = named
         .or_else(variable)
-        .map_or(Source::BuiltIn, Source::File))
+        .map_or(Source::BuiltIn, Source::File);
+    Ok((work, source))
 }
 
 fn serve(
@@ -134,6 +133,27 @@ fn serve(
     // A disk that does not answer keeps a thread, and is not to keep the process.
     runtime.shutdown_timeout(THREADS);
     code
+}
+
+fn collect(
+    builder: Builder,
+    arguments: CollectArguments,
+    source: &Source,
+    variables: &[(String, String)],
+) -> Result<ExitCode, Error> {
+    let config = Config::load_to_maintain(source, variables)?;
+    telemetry::open(config.log);
+    let runtime = start().map_err(|source| Error::System {
+        doing: "starting threads",
+        source,
+    })?;
+    runtime.block_on(async {
+        let registry = builder.open_to_collect(config).await?;
+        Ok(match collect::collect(&registry, arguments).await {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        })
+    })
 }
 
 fn start() -> std::io::Result<Runtime> {
@@ -211,7 +231,7 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        source(arguments, &variables)
+        work(arguments, &variables).map(|(_, source)| source)
     }
 
     #[test]
@@ -251,10 +271,9 @@ mod tests {
     }
 
     #[test]
-    fn a_collection_is_known_and_said_to_be_missing() {
+    fn a_collection_takes_the_flags_of_distribution() {
         for arguments in [
-            &["garbage-collect"][..],
-            &["garbage-collect", "config.yml"],
+            &["garbage-collect", "config.yml"][..],
             &["garbage-collect", "-d", "-m", "-q", "config.yml"],
             &[
                 "garbage-collect",
@@ -263,14 +282,12 @@ mod tests {
                 "--quiet",
                 "config.yml",
             ],
+            &["garbage-collect", "--now", "--json", "config.yml"],
         ] {
-            let error = parse(arguments, &[]).unwrap_err();
-            assert!(error.use_stderr(), "{arguments:?}");
-            let text = error.to_string();
-            assert!(
-                text.contains("no garbage collection yet"),
-                "{arguments:?}: {text}"
-            );
+            let arguments = ["registry"].iter().chain(arguments).map(OsString::from);
+            let (work, source) = work(arguments, &[]).unwrap();
+            assert!(matches!(work, Work::Collect(_)), "{work:?}");
+            assert_eq!(source, Source::File(PathBuf::from("config.yml")));
         }
     }
 

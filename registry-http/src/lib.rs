@@ -32,6 +32,7 @@ mod body;
 mod budget;
 mod builtin;
 mod cli;
+mod collect;
 pub mod config;
 mod endpoint;
 mod env;

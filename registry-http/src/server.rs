@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use hyper::Request;
 use hyper::service::service_fn;
+use registry_core::access::Secret;
 use registry_core::registry::Options;
 use registry_core::storage::{OpenMode, Storage};
 use registry_core::{BoxError, Registry, RegistryError};
@@ -164,7 +165,11 @@ impl Builder {
         for warning in config.take_warnings() {
             tracing::warn!("{warning}");
         }
-        let storage = open(&self.factories, &config).await?;
+        let mode = match config.readonly {
+            true => OpenMode::ReadOnly,
+            false => OpenMode::Serve,
+        };
+        let storage = open(&self.factories, &config, mode).await?;
         let registry = Registry::open(storage, options(&mut config))
             .await
             .map_err(Error::Registry)?;
@@ -188,6 +193,20 @@ impl Builder {
         })
     }
 
+    /// Opens the registry of the configuration to take away what nothing needs, beside no server
+    /// that writes.
+    pub(crate) async fn open_to_collect(self, mut config: Config) -> Result<Registry, Error> {
+        probe().map_err(Error::Random)?;
+        let storage = open(&self.factories, &config, OpenMode::Collect).await?;
+        let mut options = options(&mut config);
+        options.read_only = false;
+        // Nothing is uploaded, so the key of uploads need not be made.
+        options.secret = Some(Secret::new(String::new()));
+        Registry::open(storage, options)
+            .await
+            .map_err(Error::Registry)
+    }
+
     /// Is the program `registry`: reads its arguments, serves, and says how that ended.
     pub fn run(self) -> ExitCode {
         cli::run(self)
@@ -203,15 +222,11 @@ fn allowed(config: &Config) -> &'static str {
     }
 }
 
-async fn open(factories: &Factories, config: &Config) -> Result<Storage, Error> {
+async fn open(factories: &Factories, config: &Config, mode: OpenMode) -> Result<Storage, Error> {
     let kind = config.driver.kind.as_str();
     let open = factories
         .storage(kind)
         .map_err(|message| config.refuse(&["storage", kind], message))?;
-    let mode = match config.readonly {
-        true => OpenMode::ReadOnly,
-        false => OpenMode::Serve,
-    };
     let (opening, unwanted) =
         open(&config.driver.section, kind, mode).map_err(|error| config.explain(error))?;
     for warning in config.unknown_to_driver(&unwanted) {

@@ -149,10 +149,23 @@ pub struct Config {
 
 impl Config {
     /// Reads the source, and puts `REGISTRY_*` variables over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: also of what would leave the registry less protected than was asked for.
     pub fn load(source: &Source, variables: &[(String, String)]) -> Result<Self, ConfigError> {
+        let config = Self::load_to_maintain(source, variables)?;
+        refuse::check(&config.layers)?;
+        Ok(config)
+    }
+
+    /// The same for work on the store alone, to which nobody has access by it.
+    pub(crate) fn load_to_maintain(
+        source: &Source,
+        variables: &[(String, String)],
+    ) -> Result<Self, ConfigError> {
         match source {
             Source::BuiltIn => {
-                let mut config = Self::parse(EMBEDDED_NAME, EMBEDDED, variables)?;
+                let mut config = Self::read(EMBEDDED_NAME, EMBEDDED, variables)?;
                 config.notes.warnings.insert(0, EMBEDDED_NOTE.to_owned());
                 Ok(config)
             }
@@ -161,17 +174,26 @@ impl Config {
                     path: path.clone(),
                     source,
                 })?;
-                Self::parse(&path.display().to_string(), &text, variables)
+                Self::read(&path.display().to_string(), &text, variables)
             }
         }
     }
 
     /// Takes a text as the file of this name.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
     pub fn parse(
         name: &str,
         text: &str,
         variables: &[(String, String)],
     ) -> Result<Self, ConfigError> {
+        let config = Self::read(name, text, variables)?;
+        refuse::check(&config.layers)?;
+        Ok(config)
+    }
+
+    fn read(name: &str, text: &str, variables: &[(String, String)]) -> Result<Self, ConfigError> {
         let mut layers = Layers::from_text(name, text).map_err(|error| ConfigError::Syntax {
             origin: Origin::Text {
                 name: name.to_owned(),
@@ -186,7 +208,6 @@ impl Config {
 
     fn from_layers(layers: Layers, mut notes: Notes) -> Result<Self, ConfigError> {
         let mut merged = layers.merged();
-        refuse::check(&merged, &layers)?;
         let driver = take_driver(&mut merged, &layers)?;
         let value = Value::from(merged);
         let (root, unwanted) =

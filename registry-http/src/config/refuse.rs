@@ -1,6 +1,6 @@
 //! What protects and cannot be honoured yet: a registry that was to be closed never starts open.
 
-use figment::value::{Dict, Value};
+use figment::value::Value;
 
 use super::ConfigError;
 use super::layers::{Layers, find};
@@ -40,12 +40,13 @@ const REFUSED: &[(&[&str], &str)] = &[
 ];
 
 /// Refuses what would leave the registry less protected than it was configured to be.
-pub(super) fn check(merged: &Dict, layers: &Layers) -> Result<(), ConfigError> {
+pub(super) fn check(layers: &Layers) -> Result<(), ConfigError> {
+    let merged = layers.merged();
     if let Some(auth) = merged.get("auth") {
         check_auth(auth, layers)?;
     }
     for (path, message) in REFUSED {
-        if find(merged, path).is_some_and(is_given) {
+        if find(&merged, path).is_some_and(is_given) {
             return Err(layers.refuse(path, *message));
         }
     }

@@ -11,6 +11,8 @@ mod access;
 mod blobs;
 mod client;
 #[cfg(feature = "fs")]
+mod collecting;
+#[cfg(feature = "fs")]
 mod lifecycle;
 mod limits;
 mod lists;

@@ -1,0 +1,251 @@
+//! `registry garbage-collect`: takes away what nothing needs, while no server writes.
+
+use std::io::{self, BufWriter, Write};
+use std::time::Duration;
+
+use clap::Args;
+use registry_core::Registry;
+use registry_core::registry::{Amount, CollectOptions, Collected, Fate, Seen};
+use serde::Serialize;
+
+use crate::cli::chain;
+
+/// The flags of `garbage-collect`: distribution's, and two of ours.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct CollectArguments {
+    /// Do everything except remove anything
+    #[arg(short, long)]
+    dry_run: bool,
+    /// Remove manifests that no tag, no index and no subject holds, too
+    #[arg(short = 'm', long)]
+    delete_untagged: bool,
+    /// Say nothing
+    #[arg(short, long)]
+    quiet: bool,
+    /// Destroy what nothing needs at once, instead of a day after it went into the trash
+    #[arg(long)]
+    now: bool,
+    /// Say everything as one JSON object per line
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
+}
+
+/// How long what went into the trash stays there.
+const QUARANTINE: Duration = Duration::from_secs(24 * 3600);
+
+impl CollectArguments {
+    fn options(self) -> CollectOptions {
+        let mut options = CollectOptions::default();
+        // Nobody is pushing, and what an interrupted push needs comes back from the trash.
+        options.grace = Duration::ZERO;
+        options.quarantine = if self.now { Duration::ZERO } else { QUARANTINE };
+        options.untagged = self.delete_untagged;
+        options.dry_run = self.dry_run;
+        options.offline = true;
+        options
+    }
+}
+
+/// Collects, and tells on standard output what was seen; whether that went well.
+pub(crate) async fn collect(registry: &Registry, arguments: CollectArguments) -> bool {
+    let mut report = Report {
+        out: BufWriter::new(io::stdout()),
+        arguments,
+    };
+    let options = arguments.options();
+    let collected = registry
+        .collect(&options, &mut |seen| report.saw(seen))
+        .await;
+    match collected {
+        Ok(collected) => {
+            report.end(&collected);
+            true
+        }
+        Err(error) => {
+            let _ = report.out.flush();
+            eprintln!("registry: collecting: {}", chain(&error));
+            false
+        }
+    }
+}
+
+struct Report {
+    out: BufWriter<io::Stdout>,
+    arguments: CollectArguments,
+}
+
+/// A line for machines.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase", tag = "seen")]
+enum Line<'a> {
+    Repository {
+        repository: &'a str,
+    },
+    Unreadable {
+        repository: &'a str,
+        manifest: String,
+    },
+    Untagged {
+        repository: &'a str,
+        manifest: String,
+    },
+    Blob {
+        digest: String,
+        size: u64,
+        #[serde(flatten)]
+        fate: &'a Fate,
+    },
+    Copy {
+        digest: String,
+        size: u64,
+        #[serde(flatten)]
+        fate: &'a Fate,
+    },
+    Link {
+        repository: &'a str,
+        digest: String,
+    },
+    End {
+        #[serde(rename = "dryrun")]
+        dry_run: bool,
+        #[serde(flatten)]
+        collected: &'a Collected,
+    },
+}
+
+impl Report {
+    fn saw(&mut self, seen: Seen<'_>) {
+        if self.arguments.quiet {
+            return;
+        }
+        if self.arguments.json {
+            if let Some(line) = line(&seen) {
+                self.object(&line);
+            }
+            return;
+        }
+        let told = match seen {
+            Seen::Repository(name) => writeln!(self.out, "{name}"),
+            Seen::Unreadable(name, digest) => writeln!(
+                self.out,
+                "{name}: manifest {digest} cannot be read; everything linked here is kept"
+            ),
+            Seen::Untagged(name, digest) => {
+                writeln!(self.out, "manifest eligible for deletion: {name}@{digest}")
+            }
+            Seen::Blob(blob, fate) => self.blob(&blob.digest.to_string(), blob.stat.size, fate),
+            Seen::Copy(copy, fate) => self.blob(&copy.digest.to_string(), copy.size, fate),
+            Seen::Link(name, digest) => writeln!(self.out, "link of {digest} in {name} removed"),
+            _ => Ok(()),
+        };
+        // Whoever reads may have seen enough; the work goes on.
+        let _ = told;
+    }
+
+    fn blob(&mut self, digest: &str, size: u64, fate: &Fate) -> io::Result<()> {
+        match fate {
+            Fate::Keep(_) | Fate::Young { .. } => Ok(()),
+            Fate::Retire { .. } => writeln!(
+                self.out,
+                "blob eligible for deletion: {digest} ({size} bytes): nothing needs it"
+            ),
+            Fate::Restore(need) => {
+                writeln!(self.out, "blob back from the trash: {digest}: {need}")
+            }
+            Fate::Wait { age } => writeln!(
+                self.out,
+                "blob in the trash: {digest} ({size} bytes), for {} so far",
+                span(*age)
+            ),
+            Fate::Purge { .. } => {
+                writeln!(self.out, "blob destroyed: {digest} ({size} bytes)")
+            }
+        }
+    }
+
+    fn end(&mut self, collected: &Collected) {
+        let dry_run = self.arguments.dry_run;
+        if self.arguments.json {
+            self.object(&Line::End { dry_run, collected });
+        } else if !self.arguments.quiet {
+            let _ = writeln!(self.out, "\n{}", summary(collected, dry_run));
+        }
+        let _ = self.out.flush();
+    }
+
+    fn object(&mut self, line: &Line<'_>) {
+        let _ = serde_json::to_writer(&mut self.out, line);
+        let _ = writeln!(self.out);
+    }
+}
+
+fn line<'a>(seen: &Seen<'a>) -> Option<Line<'a>> {
+    Some(match seen {
+        Seen::Repository(name) => Line::Repository {
+            repository: name.as_str(),
+        },
+        Seen::Unreadable(name, digest) => Line::Unreadable {
+            repository: name.as_str(),
+            manifest: digest.to_string(),
+        },
+        Seen::Untagged(name, digest) => Line::Untagged {
+            repository: name.as_str(),
+            manifest: digest.to_string(),
+        },
+        Seen::Blob(blob, fate) => Line::Blob {
+            digest: blob.digest.to_string(),
+            size: blob.stat.size,
+            fate,
+        },
+        Seen::Copy(copy, fate) => Line::Copy {
+            digest: copy.digest.to_string(),
+            size: copy.size,
+            fate,
+        },
+        Seen::Link(name, digest) => Line::Link {
+            repository: name.as_str(),
+            digest: digest.to_string(),
+        },
+        _ => return None,
+    })
+}
+
+fn summary(collected: &Collected, dry_run: bool) -> String {
+    let would = if dry_run { "would be " } else { "" };
+    let amount = |amount: Amount| format!("{} blobs ({} bytes)", amount.count, amount.bytes);
+    let mut text = format!(
+        "{} repositories, {} manifests, {} digests marked; {} kept\n\
+         {} {would}moved to the trash, {} {would}destroyed, {} stay in the trash, {} {would}restored, \
+         {} manifests {would}deleted",
+        collected.repositories,
+        collected.revisions,
+        collected.marked,
+        amount(collected.kept),
+        amount(collected.retired),
+        amount(collected.purged),
+        amount(collected.waiting),
+        amount(collected.restored),
+        collected.untagged,
+    );
+    if collected.unreadable > 0 {
+        text += &format!(
+            "\n{} manifests cannot be read: nothing that is linked beside them was removed",
+            collected.unreadable
+        );
+    }
+    if collected.waiting.count > 0 {
+        text += "\nWhat is in the trash comes back when it is asked for, and is destroyed by a \
+                 collection a day later; `--now` destroys it at once.";
+    }
+    text
+}
+
+/// So many seconds, roughly.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
