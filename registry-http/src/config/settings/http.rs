@@ -1,0 +1,107 @@
+//! `http`: how and where to serve.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use registry_core::access::Secret;
+use serde::Deserialize;
+
+use super::super::duration::GoDuration;
+use super::super::layers::Layers;
+use super::super::{ConfigError, Notes};
+
+/// `docker stop` kills after ten seconds.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Where distribution's own example serves.
+const ADDR: &str = ":5000";
+
+/// How and where to serve.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Http {
+    /// `host:port`; an empty host is every address.
+    pub addr: String,
+    /// Scheme and host of absolute URLs, instead of the request's.
+    pub host: Option<Uri>,
+    /// What every path begins with; begins and ends with a slash.
+    pub prefix: String,
+    /// Signs the state of uploads; one is kept in the store if there is none.
+    pub secret: Option<Secret<String>>,
+    /// Whether `Location` is relative, if that was said.
+    pub relativeurls: Option<bool>,
+    /// Added to every answer of the API.
+    pub headers: HeaderMap,
+    /// How long requests may take to end at shutdown.
+    pub draintimeout: Duration,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawHttp {
+    addr: String,
+    net: String,
+    host: String,
+    prefix: String,
+    secret: String,
+    relativeurls: Option<bool>,
+    headers: BTreeMap<String, Vec<String>>,
+    draintimeout: Option<GoDuration>,
+}
+
+pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<Http, ConfigError> {
+    if !matches!(raw.net.as_str(), "" | "tcp") {
+        return Err(layers.refuse(&["http", "net"], "this release listens on tcp only"));
+    }
+    let host = match raw.host.as_str() {
+        "" => None,
+        host => Some(absolute(host).ok_or_else(|| {
+            let message = format!("{host:?} is no URL such as https://registry.example");
+            layers.refuse(&["http", "host"], message)
+        })?),
+    };
+    if raw.relativeurls == Some(false) && host.is_none() {
+        notes.warn(format!(
+            "`http.relativeurls` ({}) is false and `http.host` is not set: URLs begin with http:// \
+             and the host that was asked, which is wrong behind a proxy with TLS; set `http.host`",
+            layers.origin(&["http", "relativeurls"])
+        ));
+    }
+    let prefix = raw.prefix.trim_matches('/');
+    let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    if !prefix.bytes().all(usable) || prefix.split('/').any(|part| part == "..") {
+        return Err(layers.refuse(&["http", "prefix"], "not the beginning of a path"));
+    }
+    let mut headers = HeaderMap::new();
+    for (name, values) in &raw.headers {
+        let wrong = |what| layers.refuse(&["http", "headers", name], what);
+        let key = HeaderName::try_from(name).map_err(|_| wrong("not the name of a header"))?;
+        for value in values {
+            let value =
+                HeaderValue::try_from(value).map_err(|_| wrong("not the value of a header"))?;
+            headers.append(&key, value);
+        }
+    }
+    Ok(Http {
+        addr: match raw.addr.is_empty() {
+            true => ADDR.to_owned(),
+            false => raw.addr,
+        },
+        host,
+        prefix: match prefix {
+            "" => "/".to_owned(),
+            prefix => format!("/{prefix}/"),
+        },
+        secret: (!raw.secret.is_empty()).then(|| Secret::new(raw.secret)),
+        relativeurls: raw.relativeurls,
+        headers,
+        draintimeout: raw.draintimeout.map_or(DRAIN, |given| given.0),
+    })
+}
+
+fn absolute(text: &str) -> Option<Uri> {
+    let uri: Uri = text.parse().ok()?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    (known && uri.authority().is_some()).then_some(uri)
+}
