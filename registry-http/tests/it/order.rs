@@ -54,7 +54,7 @@ fn a_push_becomes_durable_in_the_promised_order() {
     let calls = [NAMING, OPENING, WRITING, MAKING, SYNCING].concat();
     let through = match trace::strace(&calls, &file) {
         Ok(through) => through,
-        Err(why) => return trace::skip("the order of system calls of a push", &why),
+        Err(why) => return trace::skip("the order of system calls of a push", why),
     };
     let through: Vec<&str> = through.iter().map(String::as_str).collect();
     let setup = Setup {

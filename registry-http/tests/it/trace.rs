@@ -107,9 +107,23 @@ fn end(call: &mut Call, rest: &str, at: usize) {
     call.done = at;
 }
 
+/// Why nothing is traced.
+pub(crate) enum Untraced {
+    /// It can be installed, and in CI must be.
+    NotInstalled,
+    /// Whoever runs this may not trace, as in some containers, and cannot help it.
+    Refused(String),
+}
+
+impl From<String> for Untraced {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
 /// What runs the binary so that these calls are written to `trace`; where that cannot be, why.
-pub(crate) fn strace(calls: &[&str], trace: &Path) -> Result<Vec<String>, String> {
-    let program = installed("strace").ok_or("strace is not installed")?;
+pub(crate) fn strace(calls: &[&str], trace: &Path) -> Result<Vec<String>, Untraced> {
+    let program = installed("strace").ok_or(Untraced::NotInstalled)?;
     // A name that this processor's Linux does not know is no error.
     let calls = calls.iter().map(|call| format!("?{call}"));
     let calls = calls.collect::<Vec<_>>().join(",");
@@ -126,7 +140,7 @@ pub(crate) fn strace(calls: &[&str], trace: &Path) -> Result<Vec<String>, String
     let name = |path: &Path| {
         path.to_str()
             .map(str::to_owned)
-            .ok_or("its path is no text")
+            .ok_or_else(|| "its path is no text".to_owned())
     };
     let mut through = vec![name(&program)?];
     through.extend(options.map(str::to_owned));
@@ -137,7 +151,7 @@ pub(crate) fn strace(calls: &[&str], trace: &Path) -> Result<Vec<String>, String
     if text.trim_end().ends_with(END) {
         Ok(through)
     } else {
-        Err(format!("strace cannot trace here: {}", said.trim()))
+        Err(format!("strace cannot trace here: {}", said.trim()).into())
     }
 }
 
@@ -169,10 +183,16 @@ fn installed(program: &str) -> Option<PathBuf> {
 }
 
 /// Says that something is not tested, past the harness, which would keep it to itself. In CI
-/// nothing may be missing.
-pub(crate) fn skip(what: &str, why: &str) {
+/// nothing may be missing that can be installed.
+pub(crate) fn skip(what: &str, why: Untraced) {
     let ci = std::env::var("CI").unwrap_or_default();
-    assert!(ci.is_empty() || ci == "false", "{what}: {why}");
+    let why = match why {
+        Untraced::NotInstalled => {
+            assert!(ci.is_empty() || ci == "false", "{what}: strace is missing");
+            "strace is not installed".to_owned()
+        }
+        Untraced::Refused(why) => why,
+    };
     let _ = writeln!(std::io::stderr(), "SKIP {what}: {why}");
 }
 
