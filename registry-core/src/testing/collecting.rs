@@ -10,6 +10,7 @@ use futures_util::TryStreamExt;
 
 use super::faults::{Fault, Faulty};
 use super::image::{self, Image, by_tag, named, sha256};
+use crate::hasher::digest_of;
 use crate::layout::Key;
 use crate::registry::{CollectOptions, Collected, PutManifest, Registry, Repository, Seen};
 use crate::storage::{Durability, PutMode, Storage};
@@ -332,6 +333,37 @@ pub async fn a_tag_that_is_garbled_keeps_all_that_it_ever_pointed_to(storage: &S
     let _ = put.await.unwrap();
     let collected = collect(storage, &of_untagged()).await;
     assert_eq!((collected.untagged, collected.retired.count), (0, 0));
+}
+
+pub async fn bytes_under_another_digest_than_they_are_needed_by_stay(storage: &Storage) {
+    let repository = image::repository(storage).await;
+    let layer = super::content(7, 100);
+    let stored = super::publish(storage, &layer).await;
+    // As distribution writes a blob that was pushed by its sha512.
+    let named = digest_of(Algorithm::Sha512, &layer);
+    let link = Key::Layer(NAME.parse().unwrap(), named).path();
+    let value = Bytes::from(stored.to_string());
+    let put_link = storage
+        .records
+        .put(&link, value, PutMode::Create, Durability::Durable);
+    let _ = put_link.await.unwrap();
+    let kind = "application/vnd.oci.image";
+    let of = |kind: &str| {
+        format!(
+            r#"{{"mediaType":"{kind}","digest":"{named}","size":{}}}"#,
+            layer.len()
+        )
+    };
+    let config = of(&format!("{kind}.config.v1+json"));
+    let layers = of(&format!("{kind}.layer.v1.tar"));
+    let body = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{kind}.manifest.v1+json","config":{config},"layers":[{layers}]}}"#
+    );
+    put(&repository, by_tag(), body).await;
+    for options in [into_trash(), of_untagged()] {
+        assert_eq!(collect(storage, &options).await.retired.count, 0);
+    }
+    assert_eq!(image::get_blob(&repository, &named).await.unwrap(), layer);
 }
 
 pub async fn a_call_that_fails_ends_the_cycle_and_loses_nothing(storage: &Storage) {

@@ -121,6 +121,7 @@ macro_rules! storage_collection {
             an_unreadable_manifest_keeps_all_that_is_linked_beside_it,
             an_empty_link_counts_as_one_to_its_own_digest,
             a_tag_that_is_garbled_keeps_all_that_it_ever_pointed_to,
+            bytes_under_another_digest_than_they_are_needed_by_stay,
             a_call_that_fails_ends_the_cycle_and_loses_nothing,
         }
     };

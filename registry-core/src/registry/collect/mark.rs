@@ -157,7 +157,7 @@ impl Inner {
         };
         // An empty link, which a crash of distribution leaves, counts as one to its path's digest.
         let target = crate::layout::parse_link(&record.value).unwrap_or(digest);
-        let body = match self.manifest_bytes(&target).await {
+        let mut body = match self.manifest_bytes(&target).await {
             Ok(bytes) => read_manifest(bytes, digest)
                 .await?
                 .as_ref()
@@ -166,12 +166,32 @@ impl Inner {
             Err(error) if is_unreadable(&error) => Body::Unreadable,
             Err(error) => return Err(error),
         };
+        if let Body::Read { needs, .. } = &mut body {
+            self.add_aliases(name, needs).await?;
+        }
         Ok(Some(Revision {
             digest,
             target,
             linked: record.modified,
             body,
         }))
+    }
+
+    /// distribution keeps the bytes of a blob of any digest under their sha256, and has the link
+    /// lead there.
+    async fn add_aliases(
+        &self,
+        name: &RepositoryName,
+        needs: &mut Vec<Digest>,
+    ) -> Result<(), StorageError> {
+        let foreign = |need: &&Digest| need.algorithm() != Algorithm::Sha256;
+        let named: Vec<Digest> = needs.iter().filter(foreign).copied().collect();
+        for digest in named {
+            if let Some((target, _)) = self.link(&Key::Layer(name.clone(), digest)).await? {
+                needs.push(target);
+            }
+        }
+        Ok(())
     }
 
     /// Marks what is tagged or young, its children, and the referrers of all that lives.
