@@ -123,7 +123,7 @@ fn serve(
     variables: &[(String, String)],
 ) -> Result<ExitCode, Error> {
     let config = Config::load(source, variables)?;
-    telemetry::open(config.log);
+    telemetry::open(&config.log);
     telemetry::log_panics();
     let runtime = start().map_err(|source| Error::System {
         doing: "starting threads",
@@ -142,7 +142,7 @@ fn collect(
     variables: &[(String, String)],
 ) -> Result<ExitCode, Error> {
     let config = Config::load_to_maintain(source, variables)?;
-    telemetry::open(config.log);
+    telemetry::open(&config.log);
     let runtime = start().map_err(|source| Error::System {
         doing: "starting threads",
         source,

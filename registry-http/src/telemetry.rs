@@ -1,20 +1,24 @@
 //! The log: who writes what, where, in which form; and what requests are called in it.
 
+mod lines;
+
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::panic::{self, PanicHookInfo};
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
+use self::lines::{Json, Keys, Text};
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// What lines of requests are written under.
@@ -22,7 +26,7 @@ const ACCESS: &str = "access";
 
 /// Opens the log on standard error, and that of requests on standard output, as distribution
 /// does. A program that has its own log keeps it.
-pub(crate) fn open(log: Log) {
+pub(crate) fn open(log: &Log) {
     let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -41,25 +45,33 @@ pub(crate) fn open(log: Log) {
     let asked = filter_fn(|told| told.is_span() || told.target() == ACCESS)
         .with_max_level_hint(LevelFilter::INFO);
     // What is written of a span is shared, colours and all.
-    let ansi = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+    let ansi = io::stderr().is_terminal() && io::stdout().is_terminal();
     // It fails only where a log is open already.
     let _ = tracing_subscriber::registry()
-        .with(lines(log.format, ansi, std::io::stderr).with_filter(told))
-        .with(lines(log.format, ansi, std::io::stdout).with_filter(asked))
+        .with(layer(log, ansi, io::stderr).with_filter(told))
+        .with(layer(log, ansi, io::stdout).with_filter(asked))
         .try_init();
 }
 
 /// Lines in the form that was asked for.
-fn lines<S, W>(format: LogFormat, ansi: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S, W>(log: &Log, ansi: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().with_writer(writer);
-    match format {
-        LogFormat::Text => lines.with_ansi(ansi).with_target(false).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-    }
+    let layer = fmt::layer().with_writer(writer).with_ansi(ansi);
+    let keys = match log.format {
+        LogFormat::Text => return layer.event_format(Text::new(log, ansi)).boxed(),
+        LogFormat::Json => Keys::Ours,
+        LogFormat::Logstash => Keys::Logstash,
+    };
+    let layer = layer.fmt_fields(JsonFields::new());
+    layer.event_format(Json::new(keys, log)).boxed()
+}
+
+/// Whether a character shows as what it is, and does nothing to a terminal.
+pub(crate) fn is_printable(c: char) -> bool {
+    matches!(c, ' '..='~') || c.escape_debug().len() == 1
 }
 
 /// Says in the log that something panicked, and where: each line of it is to have the same form,
@@ -101,7 +113,6 @@ pub(crate) fn request_id() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::*;

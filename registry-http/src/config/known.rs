@@ -173,8 +173,8 @@ const REASONS: &[(&str, &str)] = &[
     ("http.http2", "HTTP/1.1 is spoken only"),
     ("http.tls", "there is no TLS yet"),
     (
-        "log",
-        "lines carry what the request says, and nothing else yet",
+        "log.hooks",
+        "no mail is sent; what gathers the log can tell of its errors",
     ),
     ("middleware", "there is no middleware yet"),
     ("notifications", "nobody is notified yet"),

@@ -104,7 +104,7 @@ impl Root {
             return Err(layers.refuse(&["tags", "maxtags"], "must not be negative"));
         }
         Ok(Config {
-            log: log(&self.log, &self.loglevel, &layers, &mut notes)?,
+            log: log(self.log, &self.loglevel, &layers)?,
             delete: self.storage.delete(),
             readonly: self.storage.readonly(),
             uploadpurging: self.storage.purging(&layers)?,

@@ -28,7 +28,7 @@ fn without_any_key_the_defaults_count() {
     assert_eq!(config.driver.kind, "inmemory");
     assert_eq!(config.log.level, LogLevel::Info);
     assert_eq!(config.log.format, LogFormat::Text);
-    assert!(config.log.access);
+    assert!(config.log.access && !config.log.caller && config.log.fields.is_empty());
     assert!(!config.delete);
     assert!(!config.readonly);
     assert!(config.uploadpurging.enabled);
@@ -48,7 +48,8 @@ fn without_any_key_the_defaults_count() {
 fn every_key_that_is_honoured_is_read() {
     let config = parse(
         "version: 0.1
-log: {level: DEBUG, formatter: json, accesslog: {disabled: yes}}
+log:
+  {level: DEBUG, formatter: json, accesslog: {disabled: yes}, reportcaller: on, fields: {a: 0755}}
 storage:
   filesystem: {rootdirectory: /r}
   delete: {enabled: on}
@@ -81,7 +82,8 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
     assert_eq!(config.driver.kind, "filesystem");
     assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!(config.log.format, LogFormat::Json);
-    assert!(!config.log.access);
+    assert!(!config.log.access && config.log.caller);
+    assert_eq!(config.log.fields["a"], "0755");
     assert!(config.delete && config.readonly);
     let purging = UploadPurging {
         enabled: false,
@@ -111,6 +113,35 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
         stall_timeout: Duration::from_secs(7),
     };
     assert_eq!(config.limits, limits);
+}
+
+#[test]
+fn the_log_is_as_loud_and_of_the_form_that_was_asked_for() {
+    let table = [
+        ("log: {level: Error}", LogLevel::Error, LogFormat::Text),
+        ("loglevel: WARN", LogLevel::Warn, LogFormat::Text),
+        (
+            "log: {level: debug}\nloglevel: error",
+            LogLevel::Debug,
+            LogFormat::Text,
+        ),
+        ("log: {formatter: text}", LogLevel::Info, LogFormat::Text),
+        ("log: {formatter: json}", LogLevel::Info, LogFormat::Json),
+        (
+            "log: {formatter: logstash}",
+            LogLevel::Info,
+            LogFormat::Logstash,
+        ),
+    ];
+    for (text, level, format) in table {
+        let config = with(text).unwrap();
+        assert_eq!(
+            (config.log.level, config.log.format),
+            (level, format),
+            "{text}"
+        );
+        assert!(config.notes.warnings.is_empty(), "{text}");
+    }
 }
 
 #[test]
@@ -283,9 +314,9 @@ fn keys_that_are_not_honoured_are_named_with_the_reason() {
              there is no second listener yet",
         ),
         (
-            "log: {formatter: logstash}",
-            "`log.formatter` (config.yml:3:7): logstash is not honoured by this release, \
-             json is used",
+            "log: {hooks: [{type: mail, disabled: true}]}",
+            "`log.hooks` (config.yml:3:7) is not honoured by this release: \
+             no mail is sent; what gathers the log can tell of its errors",
         ),
     ];
     for (text, expected) in table {

@@ -16,6 +16,7 @@ mod collecting;
 mod lifecycle;
 mod limits;
 mod lists;
+mod logging;
 mod manifests;
 #[cfg(feature = "fs")]
 mod order;

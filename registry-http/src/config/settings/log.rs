@@ -1,9 +1,10 @@
 //! `log`: what is said, and how.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
+use super::super::ConfigError;
 use super::super::layers::Layers;
-use super::super::{ConfigError, Notes};
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,10 +30,12 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
+    /// For Logstash, with its names for time and message.
+    Logstash,
 }
 
 /// What goes to the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Log {
     /// How much.
@@ -41,6 +44,10 @@ pub struct Log {
     pub format: LogFormat,
     /// Whether each request is a line on standard output.
     pub access: bool,
+    /// Whether each line says where in the source it comes from.
+    pub caller: bool,
+    /// What is on every line.
+    pub fields: Map<String, Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,7 +55,9 @@ pub struct Log {
 pub(super) struct RawLog {
     level: String,
     formatter: String,
+    fields: Map<String, Value>,
     accesslog: RawAccessLog,
+    reportcaller: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,12 +67,7 @@ struct RawAccessLog {
 }
 
 /// `old` is the level in the old place.
-pub(super) fn log(
-    raw: &RawLog,
-    old: &str,
-    layers: &Layers,
-    notes: &mut Notes,
-) -> Result<Log, ConfigError> {
+pub(super) fn log(raw: RawLog, old: &str, layers: &Layers) -> Result<Log, ConfigError> {
     let (path, level): (&[&str], &str) = match raw.level.as_str() {
         "" if !old.is_empty() => (&["loglevel"], old),
         level => (&["log", "level"], level),
@@ -82,13 +86,7 @@ pub(super) fn log(
     let format = match raw.formatter.as_str() {
         "" | "text" => LogFormat::Text,
         "json" => LogFormat::Json,
-        "logstash" => {
-            notes.warn(format!(
-                "`log.formatter` ({}): logstash is not honoured by this release, json is used",
-                layers.origin(&path)
-            ));
-            LogFormat::Json
-        }
+        "logstash" => LogFormat::Logstash,
         other => {
             let message = format!("{other:?} is not one of text, json, logstash");
             return Err(layers.refuse(&path, message));
@@ -98,5 +96,7 @@ pub(super) fn log(
         level,
         format,
         access: !raw.accesslog.disabled,
+        caller: raw.reportcaller,
+        fields: raw.fields,
     })
 }

@@ -1,0 +1,111 @@
+//! The log on standard error, in each of its forms.
+
+use serde_json::Value;
+
+use crate::server::{Server, Setup};
+
+fn start(log: &str) -> Server {
+    let more = format!("log: {log}\n");
+    let setup = Setup {
+        more: &more,
+        ..Setup::default()
+    };
+    Server::with("inmemory", setup)
+}
+
+/// The line that says where the server listens, and nothing else was said.
+fn serving(server: &Server) -> String {
+    let lines = server.process.log.lines();
+    let [line] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    line.clone()
+}
+
+/// Whether it is a time as in RFC 3339, of this century and in UTC.
+fn is_time(text: &Value) -> bool {
+    let pattern = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+Z$";
+    let pattern = regex::Regex::new(pattern).unwrap();
+    text.as_str().is_some_and(|text| pattern.is_match(text))
+}
+
+#[test]
+fn each_form_says_the_same() {
+    let fields = "fields: {environment: prod, team: {name: a}}";
+    for formatter in ["", "formatter: text, "] {
+        let server = start(&format!("{{{formatter}{fields}}}"));
+        let line = serving(&server);
+        assert!(line.contains(" INFO serving; "), "{line}");
+        let end = r#" environment="prod" team={"name":"a"}"#;
+        assert!(line.ends_with(end), "{line}");
+    }
+    let form = |name: &str| {
+        let server = start(&format!("{{formatter: {name}, {fields}}}"));
+        let line: Value = serde_json::from_str(&serving(&server)).unwrap();
+        assert!(line["message"].as_str().unwrap().starts_with("serving; "));
+        assert_eq!(line["address"], server.address.to_string());
+        assert_eq!(line["storage"], "inmemory");
+        assert_eq!(line["environment"], "prod");
+        assert_eq!(line["team"]["name"], "a");
+        line
+    };
+    let line = form("json");
+    assert!(is_time(&line["timestamp"]), "{line}");
+    assert_eq!(line["level"], "INFO");
+    let line = form("logstash");
+    assert!(is_time(&line["@timestamp"]), "{line}");
+    assert_eq!(
+        (&line["@version"], &line["type"]),
+        (&"1".into(), &"log".into())
+    );
+    assert_eq!(line["level"], "info");
+}
+
+#[test]
+fn what_is_on_every_line_can_be_a_variable() {
+    let variables = [
+        ("REGISTRY_LOG_FORMATTER", "logstash"),
+        ("REGISTRY_LOG_LEVEL", "Debug"),
+        ("REGISTRY_LOG_FIELDS_ENVIRONMENT", "staging"),
+        ("REGISTRY_LOG_FIELDS_TYPE", "registry"),
+    ];
+    let setup = Setup {
+        variables: &variables,
+        ..Setup::default()
+    };
+    let server = Server::with("inmemory", setup);
+    server.get("/v2/");
+    server.process.access.wait("/v2/");
+    let lines = [server.process.log.lines(), server.process.access.lines()].concat();
+    let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    for line in &lines {
+        assert_eq!(
+            (&line["environment"], &line["type"]),
+            (&"staging".into(), &"registry".into())
+        );
+    }
+    let line = lines.iter().find(|line| line["path"] == "/v2/").unwrap();
+    assert_eq!(line["request"]["id"].as_str().map(str::len), Some(16));
+}
+
+#[test]
+fn the_caller_is_on_a_line_that_is_to_have_it() {
+    for formatter in ["text", "json", "logstash"] {
+        let with = start(&format!("{{formatter: {formatter}, reportcaller: true}}"));
+        let line = serving(&with);
+        assert!(line.contains("registry-http/src/server.rs:"), "{line}");
+        let without = serving(&start(&format!("{{formatter: {formatter}}}")));
+        assert!(!without.contains("server.rs:"), "{without}");
+    }
+}
+
+#[test]
+fn a_hook_is_named_as_what_it_is_not() {
+    let server = start("{hooks: [{type: mail, levels: [panic]}]}");
+    let line = server.process.log.wait("`log.hooks`");
+    assert!(
+        line.contains("WARN") && line.contains("no mail is sent"),
+        "{line}"
+    );
+}
