@@ -3,15 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use registry_core::access::{Anyone, Authenticator};
 use registry_core::{Registry, Rules};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
+use crate::access_log::AccessLine;
 use crate::auth;
 use crate::body::RequestBody;
 use crate::budget::Budget;
@@ -37,6 +38,7 @@ pub(crate) struct AppConfig {
     pub(crate) absolute: bool,
     /// Put on every answer of the API; they win over [`FIXED`].
     pub(crate) headers: HeaderMap,
+    /// Whether standard output has a line for each request.
     pub(crate) access_log: bool,
 }
 
@@ -95,12 +97,12 @@ impl App {
     /// neither the process nor the connection.
     pub(crate) async fn serve(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
         let id = telemetry::request_id();
-        let span = tracing::info_span!("request", id = %id);
         let method = request.method().clone();
-        let line = self
-            .config
-            .access_log
-            .then(|| AccessLine::new(&request, span.clone()));
+        // Whatever the level is, what is said has the name of the request. Query strings carry
+        // states of uploads: left out.
+        let path = request.uri().path();
+        let span = tracing::error_span!("request", id = %id, method = %method, path);
+        let line = AccessLine::new(&request, span.clone(), self.config.access_log);
         let answer = AssertUnwindSafe(self.answer(request, &id))
             .catch_unwind()
             .instrument(span.clone());
@@ -111,10 +113,7 @@ impl App {
             ("panic", ApiError::Internal.respond(&id))
         });
         self.finish(&method, &mut response);
-        if let Some(line) = line {
-            line.log(operation, &response);
-        }
-        response
+        line.follow(operation, response)
     }
 
     async fn answer(&self, request: Request<Body>, id: &str) -> (&'static str, Response<Body>) {
@@ -247,68 +246,4 @@ fn not_found() -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, text);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(NOT_FOUND.len()));
     response
-}
-
-/// What an access line tells of a request. Query strings carry states of uploads: left out.
-struct AccessLine {
-    started: Instant,
-    span: Span,
-    method: Method,
-    path: String,
-    peer: Option<SocketAddr>,
-    agent: String,
-    answered: bool,
-}
-
-/// What stands for the status of a request whose client did not wait for it, as elsewhere.
-const NOBODY_WAITS: u16 = 499;
-
-impl AccessLine {
-    fn new(request: &Request<Body>, span: Span) -> Self {
-        let agent = request
-            .headers()
-            .get(header::USER_AGENT)
-            .and_then(|agent| agent.to_str().ok());
-        Self {
-            started: Instant::now(),
-            span,
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            peer: request.extensions().get::<PeerAddr>().map(|peer| peer.0),
-            agent: agent.unwrap_or_default().to_owned(),
-            answered: false,
-        }
-    }
-
-    fn log(mut self, operation: &str, response: &Response<Body>) {
-        self.answered = true;
-        let bytes = response.headers().get(header::CONTENT_LENGTH);
-        let bytes = bytes.and_then(|bytes| bytes.to_str().ok());
-        self.write(operation, response.status().as_u16(), bytes.unwrap_or("-"));
-    }
-
-    fn write(&self, operation: &str, status: u16, bytes: &str) {
-        let _entered = self.span.enter();
-        tracing::info!(
-            target: "access",
-            method = %self.method,
-            path = %self.path.escape_debug(),
-            operation,
-            status,
-            bytes,
-            micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            peer = self.peer.map(tracing::field::display),
-            // As a text it is quoted: it may contain what looks like a field.
-            agent = self.agent,
-        );
-    }
-}
-
-impl Drop for AccessLine {
-    /// The future of a request is dropped when its connection ends before the answer begins.
-    fn drop(&mut self) {
-        if !self.answered {
-            self.write("cut", NOBODY_WAITS, "-");
-        }
-    }
 }

@@ -129,7 +129,7 @@ fn serve(
         doing: "starting threads",
         source,
     })?;
-    let code = runtime.block_on(until_signal(builder.config(config)));
+    let code = runtime.block_on(until_signal(builder.config(config).print_requests()));
     // A disk that does not answer keeps a thread, and is not to keep the process.
     runtime.shutdown_timeout(THREADS);
     code

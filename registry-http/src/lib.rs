@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 
 mod accept;
+mod access_log;
 mod ambient;
 mod app;
 mod auth;

@@ -91,6 +91,7 @@ pub struct Server {
 pub struct Builder {
     factories: Factories,
     config: Option<Config>,
+    prints: bool,
 }
 
 impl Server {
@@ -151,6 +152,13 @@ impl Builder {
         self
     }
 
+    /// Leaves standard output to the lines of requests, unless the configuration does not want
+    /// them.
+    pub(crate) fn print_requests(mut self) -> Self {
+        self.prints = true;
+        self
+    }
+
     /// Opens the store and listens.
     ///
     /// # Errors
@@ -174,7 +182,9 @@ impl Builder {
             .await
             .map_err(Error::Registry)?;
         let (listener, addr) = listen(&config.http.addr).await?;
-        let app = App::new(registry.clone(), app_config(&config));
+        let mut answering = app_config(&config);
+        answering.access_log &= self.prints;
+        let app = App::new(registry.clone(), answering);
         tracing::info!(
             address = %addr,
             storage = config.driver.kind,

@@ -10,8 +10,7 @@ use std::panic::{self, PanicHookInfo};
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{Targets, filter_fn};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -21,11 +20,10 @@ use tracing_subscriber::{Layer, fmt};
 use self::lines::{Json, Keys, Text};
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// What lines of requests are written under.
-const ACCESS: &str = "access";
+/// What the end of a request is said under.
+pub(crate) const ACCESS: &str = "access";
 
-/// Opens the log on standard error, and that of requests on standard output, as distribution
-/// does. A program that has its own log keeps it.
+/// Opens the log on standard error. A program that has its own log keeps it.
 pub(crate) fn open(log: &Log) {
     let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -35,31 +33,30 @@ pub(crate) fn open(log: &Log) {
     };
     // What these say in detail is about their own insides.
     let quiet = level.min(LevelFilter::WARN);
+    // Standard output has a line for each request already, unless somebody does not want it.
+    let access = match log.level {
+        LogLevel::Debug => level,
+        _ => LevelFilter::OFF,
+    };
     let told = Targets::new()
         .with_default(level)
         .with_target("hyper", quiet)
         .with_target("hyper_util", quiet)
         .with_target("mio", quiet)
-        .with_target(ACCESS, LevelFilter::OFF);
-    // Switched by a key of its own, as in distribution; the span has the name of the request.
-    let asked = filter_fn(|told| told.is_span() || told.target() == ACCESS)
-        .with_max_level_hint(LevelFilter::INFO);
-    // What is written of a span is shared, colours and all.
-    let ansi = io::stderr().is_terminal() && io::stdout().is_terminal();
+        .with_target(ACCESS, access);
     // It fails only where a log is open already.
     let _ = tracing_subscriber::registry()
-        .with(layer(log, ansi, io::stderr).with_filter(told))
-        .with(layer(log, ansi, io::stdout).with_filter(asked))
+        .with(layer(log).with_filter(told))
         .try_init();
 }
 
 /// Lines in the form that was asked for.
-fn layer<S, W>(log: &Log, ansi: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S>(log: &Log) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = fmt::layer().with_writer(writer).with_ansi(ansi);
+    let ansi = io::stderr().is_terminal();
+    let layer = fmt::layer().with_writer(io::stderr).with_ansi(ansi);
     let keys = match log.format {
         LogFormat::Text => return layer.event_format(Text::new(log, ansi)).boxed(),
         LogFormat::Json => Keys::Ours,

@@ -142,7 +142,7 @@ fn manifests_that_never_end_share_a_bounded_memory_and_others_are_served() {
         let sent = sending.into_iter().map(|sending| sending.join().unwrap());
         sent.collect()
     });
-    server.process.access.wait("status=503");
+    server.process.access.wait("\" 503 ");
     let grown = peak(&server) - before;
     assert!(grown < 450 << 20, "{grown}");
     server.push_manifest("a", "small", &manifest);

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::client::Request;
 use crate::server::{Server, Setup};
 
 fn start(log: &str) -> Server {
@@ -74,9 +75,9 @@ fn what_is_on_every_line_can_be_a_variable() {
         ..Setup::default()
     };
     let server = Server::with("inmemory", setup);
-    server.get("/v2/");
-    server.process.access.wait("/v2/");
-    let lines = [server.process.log.lines(), server.process.access.lines()].concat();
+    server.send(Request::new("GET", "/v2/").header("User-Agent", "docker"));
+    server.process.log.wait("\"docker\"");
+    let lines = server.process.log.lines();
     let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap());
     let lines: Vec<Value> = lines.collect();
     for line in &lines {
@@ -85,7 +86,8 @@ fn what_is_on_every_line_can_be_a_variable() {
             (&"staging".into(), &"registry".into())
         );
     }
-    let line = lines.iter().find(|line| line["path"] == "/v2/").unwrap();
+    let line = lines.iter().find(|line| line["agent"] == "docker").unwrap();
+    assert_eq!(line["request"]["path"], "/v2/");
     assert_eq!(line["request"]["id"].as_str().map(str::len), Some(16));
 }
 

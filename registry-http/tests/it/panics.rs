@@ -18,6 +18,7 @@ use registry_core::storage::{
 use registry_http::config::Config;
 use registry_http::{Server, ambient};
 use tokio::sync::oneshot;
+use tracing::Level;
 
 use crate::client::{Answer, Request};
 use crate::process::wait_for;
@@ -134,12 +135,18 @@ struct Running {
 }
 
 fn start() -> Running {
+    start_at(Level::INFO)
+}
+
+fn start_at(level: Level) -> Running {
     let (log, mended, waiting) = (Written::default(), Arc::default(), Arc::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let (tell, told) = mpsc::channel();
     let (writer, mend, wait) = (log.clone(), Arc::clone(&mended), Arc::clone(&waiting));
     thread::spawn(move || {
-        let lines = tracing_subscriber::fmt().with_ansi(false);
+        let lines = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(level);
         let lines = lines.with_writer(move || writer.clone()).finish();
         let _log = tracing::subscriber::set_default(lines);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -267,4 +274,16 @@ fn a_request_that_nobody_waits_for_has_its_access_line() {
     wait_for(|| (running.waiting.load(Ordering::SeqCst) == 1).then_some(()));
     drop(stream);
     wait_for(|| (running.log.with(&["/v2/waits/", "status=499"]) == 1).then_some(()));
+}
+
+#[test]
+fn what_is_said_has_the_name_of_its_request_where_nothing_else_is_said() {
+    let running = start_at(Level::ERROR);
+    let answer = running.send(Request::new("GET", "/v2/panics/manifests/t"));
+    answer.expect(500, "UNKNOWN");
+    let json = answer.json();
+    let id = json["errors"][0]["detail"]["request"].as_str().unwrap();
+    let lines = running.log.lines();
+    let words = [id, "GET", "/v2/panics/manifests/t", "as the test wants it"];
+    assert_eq!((lines.len(), running.log.with(&words)), (1, 1), "{lines:?}");
 }

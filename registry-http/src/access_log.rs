@@ -1,0 +1,224 @@
+//! A line for each request on standard output, in the form that Apache calls *combined*; and the
+//! same in the log, where it has the name of the request.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll, ready};
+use std::time::{Instant, SystemTime};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tracing::Span;
+
+use crate::ambient::ambient;
+use crate::app::PeerAddr;
+use crate::telemetry::{ACCESS, is_printable};
+
+/// What stands for the status of a request whose client did not wait for it, as elsewhere.
+const NOBODY_WAITS: u16 = 499;
+
+/// Where this machine is, or the variable `TZ` says it is.
+static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
+
+/// What is told of a request. It is written when the value is dropped: when the last byte of the
+/// answer has been handed over, or nobody wants more of it.
+#[derive(Debug)]
+pub(crate) struct AccessLine {
+    printed: bool,
+    begun: SystemTime,
+    started: Instant,
+    span: Span,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    peer: Option<SocketAddr>,
+    referer: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+    operation: &'static str,
+    status: u16,
+    /// Bytes of the answer's body.
+    sent: u64,
+}
+
+impl AccessLine {
+    /// Begins with a request that has no answer. `printed` says whether standard output has it.
+    pub(crate) fn new(request: &Request<Body>, span: Span, printed: bool) -> Self {
+        let header = |name: HeaderName| request.headers().get(name).cloned();
+        Self {
+            printed,
+            begun: (ambient().now)(),
+            started: Instant::now(),
+            span,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            peer: request.extensions().get::<PeerAddr>().map(|peer| peer.0),
+            referer: header(header::REFERER),
+            agent: header(header::USER_AGENT),
+            operation: "cut",
+            status: NOBODY_WAITS,
+            sent: 0,
+        }
+    }
+
+    /// Follows the answer to its end.
+    pub(crate) fn follow(
+        mut self,
+        operation: &'static str,
+        response: Response<Body>,
+    ) -> Response<Body> {
+        self.operation = operation;
+        self.status = response.status().as_u16();
+        if response.body().is_end_stream() {
+            return response;
+        }
+        response.map(|body| {
+            Body::new(Followed {
+                body,
+                line: Some(self),
+            })
+        })
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The line, with its end. Nobody has a name here, as with distribution.
+    fn combined(&self, zone: &TimeZone) -> String {
+        let begun = Timestamp::try_from(self.begun).unwrap_or_default();
+        let begun = begun.to_zoned(zone.clone());
+        let mut line = match self.peer {
+            Some(peer) => peer.ip().to_canonical().to_string(),
+            None => "-".to_owned(),
+        };
+        let _ = write!(line, " - - [{}] \"", begun.strftime("%d/%b/%Y:%H:%M:%S %z"));
+        quote(&mut line, self.method.as_str().as_bytes());
+        line.push(' ');
+        quote(&mut line, self.path().as_bytes());
+        if let Some(query) = self.query() {
+            line.push('?');
+            quote(&mut line, query.as_bytes());
+        }
+        let _ = write!(
+            line,
+            " {:?}\" {} {} \"",
+            self.version, self.status, self.sent
+        );
+        quote(&mut line, bytes(self.referer.as_ref()));
+        line.push_str("\" \"");
+        quote(&mut line, bytes(self.agent.as_ref()));
+        line.push_str("\"\n");
+        line
+    }
+
+    /// Of a target with a host in it, the host may come with a password: left out.
+    fn path(&self) -> &str {
+        match self.uri.path() {
+            "" => self.uri.host().unwrap_or_default(),
+            path => path,
+        }
+    }
+
+    /// The query of an upload holds its state: left out.
+    fn query(&self) -> Option<&str> {
+        let query = self.uri.query()?;
+        (!self.path().contains("/blobs/uploads/")).then_some(query)
+    }
+}
+
+impl Drop for AccessLine {
+    fn drop(&mut self) {
+        if self.printed {
+            let line = self.combined(&ZONE);
+            // If nobody takes it, there is nobody to tell.
+            let _ = io::stdout().lock().write_all(line.as_bytes());
+        }
+        tracing::info!(
+            target: ACCESS,
+            parent: &self.span,
+            operation = self.operation,
+            status = self.status,
+            bytes = self.sent,
+            micros = self.micros(),
+            peer = self.peer.map(tracing::field::display),
+            agent = &*String::from_utf8_lossy(bytes(self.agent.as_ref())),
+            "answered"
+        );
+    }
+}
+
+fn bytes(value: Option<&HeaderValue>) -> &[u8] {
+    value.map(HeaderValue::as_bytes).unwrap_or_default()
+}
+
+/// Puts a text between quotes that it cannot leave, as distribution does: quotes and backslashes
+/// behind a backslash, and whatever does not print in the notation of C.
+fn quote(line: &mut String, text: &[u8]) {
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let _ = match c {
+                '"' | '\\' => write!(line, "\\{c}"),
+                '\n' => write!(line, "\\n"),
+                '\r' => write!(line, "\\r"),
+                '\t' => write!(line, "\\t"),
+                c if is_printable(c) => write!(line, "{c}"),
+                '\0'..=' ' => write!(line, "\\x{:02x}", u32::from(c)),
+                '!'..='\u{ffff}' => write!(line, "\\u{:04x}", u32::from(c)),
+                _ => write!(line, "\\U{:08x}", u32::from(c)),
+            };
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(line, "\\x{byte:02x}");
+        }
+    }
+}
+
+/// The body of an answer, and the line that is written when it ends.
+#[derive(Debug)]
+struct Followed {
+    body: Body,
+    line: Option<AccessLine>,
+}
+
+impl http_body::Body for Followed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let data = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map(Bytes::len),
+            _ => None,
+        };
+        if let Some(line) = &mut self.line {
+            line.sent += data.unwrap_or_default() as u64;
+        }
+        // Before hyper sends it, so that who has the answer finds the line.
+        if frame.is_none() || self.body.is_end_stream() {
+            self.line = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;
