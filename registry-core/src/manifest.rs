@@ -1,6 +1,7 @@
 //! Manifests: exact bytes, and what is read out of them.
 
 mod body;
+mod demands;
 mod members;
 mod rules;
 mod url;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use self::body::{Body, Descriptor};
+pub use self::demands::{Children, Demands, Platform, UrlRule};
 use crate::digest::{AnyDigest, Digest};
 use crate::media_type::{self, MediaType};
 
@@ -105,6 +107,7 @@ pub struct Manifest {
     names_its_type: bool,
     needs: Vec<Needs>,
     complete: bool,
+    platforms: Vec<(AnyDigest, Platform)>,
     subject: Option<AnyDigest>,
     artifact_type: Option<MediaType>,
     annotations: BTreeMap<String, String>,
@@ -124,6 +127,7 @@ pub enum ManifestError {
 
 impl Manifest {
     /// Reads and validates a manifest that is being pushed, whose digest this is (`protocol` 8.3).
+    /// Whether the children are here that `demands` asks for is not its business.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -131,10 +135,12 @@ impl Manifest {
         bytes: Bytes,
         content_type: Option<&MediaType>,
         digest: Digest,
+        demands: &Demands,
     ) -> Result<Self, ManifestError> {
         let body = Body::read(rules::sound(&bytes)?)?;
         let kind = rules::kind(&body, content_type)?;
         rules::validate(&body, kind)?;
+        rules::validate_urls(&body, demands.urls.as_deref())?;
         Ok(Self::of(bytes, digest, kind, body))
     }
 
@@ -165,6 +171,7 @@ impl Manifest {
             names_its_type: body.named_type().is_some(),
             needs,
             complete,
+            platforms: platforms(&body.manifests),
             subject,
             artifact_type: body.effective_artifact_type(kind),
             annotations: body.annotations,
@@ -207,6 +214,13 @@ impl Manifest {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// Its children for one of these platforms.
+    pub(crate) fn children_for(&self, wanted: &[Platform]) -> HashSet<&AnyDigest> {
+        let entries = self.platforms.iter();
+        let ours = entries.filter(|(_, platform)| wanted.contains(platform));
+        ours.map(|(digest, _)| digest).collect()
     }
 
     /// What it refers to; it need not exist. Docker's manifests refer to nothing.
@@ -310,6 +324,12 @@ fn references(body: &Body) -> (Vec<Needs>, bool) {
         }
     }
     (needs, complete)
+}
+
+/// What the entries of an index say they run on, where they do.
+fn platforms(entries: &[Descriptor]) -> Vec<(AnyDigest, Platform)> {
+    let both = |entry: &Descriptor| Some((entry.digest.clone()?, entry.platform.clone()?));
+    entries.iter().filter_map(both).collect()
 }
 
 /// A layer that its own description says to fetch elsewhere.

@@ -11,6 +11,7 @@ use axum::body::Body;
 use hyper::Request;
 use hyper::service::service_fn;
 use registry_core::access::Secret;
+use registry_core::manifest::{Demands, UrlRule};
 use registry_core::registry::Options;
 use registry_core::storage::{OpenMode, Storage};
 use registry_core::{BoxError, Registry, RegistryError};
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 use crate::accept::{self, AcceptLimits};
 use crate::ambient::{ambient, probe};
 use crate::app::{App, AppConfig};
-use crate::config::{Config, ConfigError, Platforms, Source, UploadPurging};
+use crate::config::{Config, ConfigError, Source, UploadPurging, UrlLists};
 use crate::factories::Factories;
 use crate::{builtin, cli, endpoint};
 
@@ -263,9 +264,17 @@ fn options(config: &mut Config) -> Options {
     options.delete = config.delete;
     options.secret = config.http.secret.take();
     options.upload_age = config.uploadpurging.age;
-    options.children_must_exist = config.platforms == Platforms::All;
+    options.demands = demands(config);
     options.read_only = config.readonly;
     options
+}
+
+fn demands(config: &Config) -> Demands {
+    let rule = |lists: &UrlLists| Arc::new(lists.clone()) as Arc<dyn UrlRule>;
+    Demands {
+        urls: config.validation.urls.as_ref().map(rule),
+        children: config.validation.children.clone(),
+    }
 }
 
 fn app_config(config: &Config) -> AppConfig {

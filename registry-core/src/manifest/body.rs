@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::members::{Member, ambiguity, members};
-use super::{Kind, ManifestError, invalid};
+use super::{Kind, ManifestError, Platform, invalid};
 use crate::digest::AnyDigest;
 use crate::media_type::{self, MediaType};
 
@@ -161,6 +161,7 @@ pub(super) struct Descriptor {
     pub(super) digest: Option<AnyDigest>,
     pub(super) size: Option<i64>,
     pub(super) urls: Vec<String>,
+    pub(super) platform: Option<Platform>,
 }
 
 const DESCRIPTOR: &[&str] = &[
@@ -215,7 +216,7 @@ impl Descriptor {
                 self.urls = urls.into_iter().map(Option::unwrap_or_default).collect();
             }
             "annotations" => return annotations(member)?.1.map_or(Ok(()), Err),
-            "platform" if !member.is_null() => platform(member)?,
+            "platform" if !member.is_null() => self.platform = Some(platform(member)?),
             "platform" => {}
             "data" => {
                 let text: String = read(member)?.unwrap_or_default();
@@ -262,15 +263,18 @@ const PLATFORM: &[&str] = &[
     "features",
 ];
 
-fn platform(platform: &Member<'_>) -> Result<(), ManifestError> {
+fn platform(platform: &Member<'_>) -> Result<Platform, ManifestError> {
     let known = members(platform.value.get(), PLATFORM);
+    let mut found = Platform::default();
     for member in known.map_err(|error| odd(platform, &error))? {
         match member.name {
+            "os" => found.os = read(&member)?.unwrap_or(found.os),
+            "architecture" => found.architecture = read(&member)?.unwrap_or(found.architecture),
             "os.features" | "features" => drop(read::<Vec<Option<String>>>(&member)?),
             _ => drop(read::<String>(&member)?),
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 type Annotations = BTreeMap<String, String>;

@@ -1,7 +1,7 @@
 //! The rules that a manifest must keep when it is pushed.
 
 use super::body::{Body, Descriptor};
-use super::{Kind, MAX_BYTES, MAX_DEPTH, MAX_DESCRIPTORS, ManifestError, invalid, url};
+use super::{Kind, MAX_BYTES, MAX_DEPTH, MAX_DESCRIPTORS, ManifestError, UrlRule, invalid, url};
 use crate::media_type::{self, ELSEWHERE, MediaType, PLAIN_LAYERS};
 
 /// The text, if every member of it is sound, those that we pass over as well: no lone surrogates,
@@ -90,8 +90,7 @@ pub(super) fn validate(body: &Body, kind: Kind) -> Result<(), ManifestError> {
     }
     let subject = body.subject.iter().filter(|_| kind.is_oci());
     let mut all = lists.into_iter().flatten().chain(subject);
-    all.try_for_each(validate_descriptor)?;
-    body.layers.iter().try_for_each(validate_urls)
+    all.try_for_each(validate_descriptor)
 }
 
 /// Docker's manifests have neither subject nor annotations; what is called so there is unknown,
@@ -143,14 +142,21 @@ fn validate_descriptor(descriptor: &Descriptor) -> Result<(), ManifestError> {
     Ok(())
 }
 
-/// The URLs of a layer are looked at where they have a meaning.
-fn validate_urls(layer: &Descriptor) -> Result<(), ManifestError> {
-    let kind = layer.media_type.as_deref().unwrap_or_default();
-    if !PLAIN_LAYERS.contains(&kind) && !ELSEWHERE.contains(&kind) {
-        return Ok(());
+/// The URLs of layers are looked at where they have a meaning.
+pub(super) fn validate_urls(body: &Body, rule: Option<&dyn UrlRule>) -> Result<(), ManifestError> {
+    let known = |layer: &&Descriptor| {
+        let kind = layer.media_type.as_deref().unwrap_or_default();
+        PLAIN_LAYERS.contains(&kind) || ELSEWHERE.contains(&kind)
+    };
+    let layers = body.layers.iter().filter(known);
+    for url in layers.flat_map(|layer| &layer.urls) {
+        if !url::is_acceptable(url) {
+            return Err(invalid(format!("bad URL on a layer: {url:?}")));
+        }
+        if rule.is_some_and(|rule| !rule.admits(url)) {
+            let message = format!("a layer must not be fetched from {url:?}");
+            return Err(invalid(message));
+        }
     }
-    match layer.urls.iter().find(|url| !url::is_acceptable(url)) {
-        Some(url) => Err(invalid(format!("bad URL on a layer: {url:?}"))),
-        None => Ok(()),
-    }
+    Ok(())
 }

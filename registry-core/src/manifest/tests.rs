@@ -21,6 +21,7 @@ fn parse(body: &str, content_type: &str) -> Result<Manifest, ManifestError> {
         Bytes::copy_from_slice(body.as_bytes()),
         Some(&content_type),
         digest_of(Algorithm::Sha256, body.as_bytes()),
+        &Demands::default(),
     )
 }
 

@@ -44,7 +44,7 @@ use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::events::{Event, EventAction, EventSink, NoEvents};
 use crate::locks::KeyedLocks;
-use crate::manifest::BodyTypes;
+use crate::manifest::{BodyTypes, Demands};
 use crate::name::{RepositoryName, Tag};
 use crate::rules::Grant;
 use crate::storage::{BlobStore, RecordStore, Storage, UploadId};
@@ -61,8 +61,8 @@ pub struct Options {
     pub secret: Option<Secret<String>>,
     /// How long an unfinished upload lives (`storage.maintenance.uploadpurging.age`).
     pub upload_age: Duration,
-    /// Whether the children of an index must exist (`validation.manifests.indexes.platforms`).
-    pub children_must_exist: bool,
+    /// What is asked of manifests that are pushed (`validation`).
+    pub demands: Demands,
     /// Whether nothing may be written (`storage.maintenance.readonly.enabled`).
     pub read_only: bool,
     /// Told about what happens.
@@ -78,7 +78,7 @@ impl Options {
             delete: false,
             secret: None,
             upload_age: Duration::from_secs(168 * 3600),
-            children_must_exist: true,
+            demands: Demands::default(),
             read_only: false,
             events: Arc::new(NoEvents),
         }

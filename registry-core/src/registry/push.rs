@@ -3,6 +3,9 @@
 
 mod tags;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -15,7 +18,7 @@ use crate::error::RegistryError;
 use crate::events::EventAction;
 use crate::hasher::digest_of;
 use crate::layout::Key;
-use crate::manifest::{Manifest, Needs, Role};
+use crate::manifest::{Children, Demands, Manifest, Needs, Role};
 use crate::media_type::MediaType;
 use crate::name::Tag;
 use crate::reference::Reference;
@@ -59,13 +62,14 @@ fn read(
     bytes: Bytes,
     content_type: Option<&MediaType>,
     named: Option<Digest>,
+    demands: &Demands,
 ) -> Result<Manifest, RegistryError> {
     let algorithm = named.map_or(Algorithm::Sha256, |digest| digest.algorithm());
     let digest = digest_of(algorithm, &bytes);
     if named.is_some_and(|named| named != digest) {
         return Err(RegistryError::DigestInvalid(format!("content is {digest}")));
     }
-    Ok(Manifest::parse(bytes, content_type, digest)?)
+    Ok(Manifest::parse(bytes, content_type, digest, demands)?)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,7 +100,8 @@ impl Repository {
             Reference::Tag(_) => put.digest,
         };
         let (bytes, content_type) = (put.bytes, put.content_type);
-        let reading = move || read(bytes, content_type.as_ref(), named);
+        let inner = Arc::clone(&self.inner);
+        let reading = move || read(bytes, content_type.as_ref(), named, &inner.options.demands);
         let manifest = aside(len, "reading a manifest", reading).await??;
         let needs = self.present(&manifest).await?;
         let by_digest = matches!(put.reference, Reference::Digest(_));
@@ -125,9 +130,19 @@ impl Repository {
             .iter()
             .map(|needs| self.look(needs).boxed());
         let found = side_by_side(SIDE_BY_SIDE, looks).await?;
+        let children = &self.inner.options.demands.children;
+        let listed = match children {
+            Children::For(platforms) => manifest.children_for(platforms),
+            Children::All | Children::None => HashSet::new(),
+        };
+        let is_required = |needs: &Needs| match needs.role {
+            Role::Blob => true,
+            Role::Child => *children == Children::All || listed.contains(&needs.digest),
+            Role::Foreign => false,
+        };
         let mut missing = Vec::new();
         for (needs, found) in manifest.needs().iter().zip(&found) {
-            if found.is_none() && self.is_required(needs.role) && !missing.contains(&needs.digest) {
+            if found.is_none() && is_required(needs) && !missing.contains(&needs.digest) {
                 missing.push(needs.digest.clone());
             }
         }
@@ -135,14 +150,6 @@ impl Repository {
             Ok(found.into_iter().flatten().collect())
         } else {
             Err(RegistryError::ManifestBlobUnknown(missing))
-        }
-    }
-
-    fn is_required(&self, role: Role) -> bool {
-        match role {
-            Role::Blob => true,
-            Role::Child => self.inner.options.children_must_exist,
-            Role::Foreign => false,
         }
     }
 

@@ -188,12 +188,6 @@ const REASONS: &[(&str, &str)] = &[
     ),
     ("storage.redirect", "no client is sent elsewhere for a blob"),
     ("storage.tag", "looking up tags needs no limit of its own"),
-    ("validation.disabled", "manifests are always checked"),
-    ("validation.enabled", "manifests are always checked"),
-    (
-        "validation.manifests.urls",
-        "any http(s) URL is accepted in a manifest",
-    ),
 ];
 
 /// What may stand somewhere in the configuration.

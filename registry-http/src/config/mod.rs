@@ -17,7 +17,9 @@ use figment::value::{Dict, Value};
 use self::layers::Layers;
 pub use self::layers::Origin;
 use self::settings::Root;
-pub use self::settings::{Http, Limits, Log, LogFormat, LogLevel, Platforms, UploadPurging};
+pub use self::settings::{
+    Http, Limits, Log, LogFormat, LogLevel, UploadPurging, UrlLists, Validation,
+};
 use self::typed::{TypeError, Unwanted};
 use crate::env;
 pub use crate::yaml::Place;
@@ -138,8 +140,8 @@ pub struct Config {
     pub catalog_max: usize,
     /// The largest page of tags.
     pub tags_max: usize,
-    /// Which platforms of an index have to be there.
-    pub platforms: Platforms,
+    /// What a manifest must be, beyond being one.
+    pub validation: Validation,
     /// How much of anything.
     pub limits: Limits,
     pub(crate) driver: Driver,

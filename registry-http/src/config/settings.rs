@@ -18,8 +18,8 @@ pub use self::log::{Log, LogFormat, LogLevel};
 use self::log::{RawLog, log};
 use self::storage::RawStorage;
 pub use self::storage::UploadPurging;
-pub use self::validation::Platforms;
-use self::validation::{RawValidation, platforms};
+use self::validation::{RawValidation, validation};
+pub use self::validation::{UrlLists, Validation};
 use super::layers::Layers;
 use super::{Config, ConfigError, Driver, Notes};
 
@@ -111,7 +111,7 @@ impl Root {
             http: http(self.http, &layers, &mut notes)?,
             catalog_max: page(self.catalog.maxentries),
             tags_max: page(self.tags.maxtags),
-            platforms: platforms(self.validation, &layers, &mut notes)?,
+            validation: validation(self.validation, &layers)?,
             limits: limits(&self.extensions.limits, &layers)?,
             driver,
             notes,

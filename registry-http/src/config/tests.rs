@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use registry_core::manifest::{Children, Platform, UrlRule as _};
+
 use super::*;
 
 const SMALL: &str = "version: 0.1\nstorage: {inmemory: }\n";
@@ -39,7 +41,8 @@ fn without_any_key_the_defaults_count() {
     assert_eq!(config.http.relativeurls, None);
     assert_eq!(config.http.draintimeout, Duration::from_secs(8));
     assert_eq!((config.catalog_max, config.tags_max), (1000, 1000));
-    assert_eq!(config.platforms, Platforms::All);
+    assert_eq!(config.validation.children, Children::All);
+    assert!(config.validation.urls.is_none());
     assert_eq!(config.limits, Limits::default());
     assert!(config.notes.warnings.is_empty());
 }
@@ -66,19 +69,18 @@ http:
   headers: {X-A: [b, c]}
 catalog: {maxentries: 7}
 tags: {maxtags: 8}
-validation: {manifests: {indexes: {platforms: list, platformlist: [{os: a, architecture: b}]}}}
+validation:
+  enabled: true
+  disabled: true
+  manifests:
+    urls: {allow: [^https://a/], deny: [b]}
+    indexes: {platforms: List, platformlist: [{os: a, architecture: b}]}
 extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header_timeout: 5s,
                       idle_timeout: 6s, stall_timeout: 7s}}
 ",
     )
     .unwrap();
-    assert_eq!(
-        config.notes.warnings.len(),
-        1,
-        "{:?}",
-        config.notes.warnings
-    );
-    assert!(config.notes.warnings[0].contains("all platforms or none"));
+    assert_eq!(config.notes.warnings, Vec::<String>::new());
     assert_eq!(config.driver.kind, "filesystem");
     assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!(config.log.format, LogFormat::Json);
@@ -101,8 +103,14 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
     let values: Vec<_> = config.http.headers.get_all("x-a").iter().collect();
     assert_eq!(values, ["b", "c"]);
     assert_eq!((config.catalog_max, config.tags_max), (7, 8));
-    let listed = Platforms::Listed(vec![("a".to_owned(), "b".to_owned())]);
-    assert_eq!(config.platforms, listed);
+    let platform = Platform {
+        os: "a".to_owned(),
+        architecture: "b".to_owned(),
+    };
+    let listed = Children::For(vec![platform]);
+    assert_eq!(config.validation.children, listed);
+    let urls = config.validation.urls.unwrap();
+    assert!(urls.admits("https://a/") && !urls.admits("https://a/b"));
     let limits = Limits {
         manifest: 1,
         header: 2,
@@ -207,6 +215,10 @@ fn an_error_names_the_key_and_where_it_came_from() {
             "`validation.manifests.indexes.platforms` (config.yml:3:36): ",
         ),
         (
+            "validation: {manifests: {urls: {deny: [a, '(']}}}",
+            "`validation.manifests.urls.deny.1` (config.yml:3:43): \"(\" is no regular expression: ",
+        ),
+        (
             "extensions: {limits: {connections: 0}}",
             "`extensions.limits.connections` (config.yml:3:23): ",
         ),
@@ -223,6 +235,28 @@ fn an_error_names_the_key_and_where_it_came_from() {
         let error = with(text).unwrap_err().to_string();
         assert!(error.starts_with(start), "{text:?}: {error}");
     }
+}
+
+#[test]
+fn nothing_is_asked_of_manifests_where_validation_is_disabled() {
+    let lists = "manifests: {urls: {allow: [a]}, indexes: {platforms: all}}";
+    for (switches, disabled) in [
+        ("disabled: true", true),
+        ("disabled: true, enabled: false", true),
+        ("disabled: true, enabled: true", false),
+        ("enabled: false", false),
+    ] {
+        let config = with(&format!("validation: {{{switches}, {lists}}}")).unwrap();
+        let validation = config.validation;
+        assert_eq!(
+            validation.children == Children::None,
+            disabled,
+            "{switches}"
+        );
+        assert_eq!(validation.urls.is_none(), disabled, "{switches}");
+    }
+    let nothing = with("validation: {manifests: {indexes: {platforms: list}}}").unwrap();
+    assert_eq!(nothing.validation.children, Children::All);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Servers as a program with drivers of its own would make them.
 
+use registry_core::manifest::Children;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -81,7 +82,7 @@ fn a_setting_reaches_what_it_is_for() {
 storage: {inmemory: , delete: {enabled: true}, maintenance: {uploadpurging: {age: 1h}}}
 http: {prefix: /p/, host: 'https://a.example', relativeurls: false, secret: s, draintimeout: 3s,
        headers: {x: [y]}}
-validation: {manifests: {indexes: {platforms: none}}}
+validation: {manifests: {urls: {deny: [b]}, indexes: {platforms: none}}}
 catalog: {maxentries: 3}
 tags: {maxtags: 4}
 log: {accesslog: {disabled: true}}
@@ -103,7 +104,10 @@ extensions: {limits: {manifest: 5, connections: 6}}
     assert_eq!(limits.drain, Duration::from_secs(3));
     assert!(purging(&config).is_some());
     let options = options(&mut config);
-    assert!(options.delete && !options.children_must_exist && !options.read_only);
+    assert!(options.delete && !options.read_only);
+    assert_eq!(options.demands.children, Children::None);
+    let urls = options.demands.urls.unwrap();
+    assert!(urls.admits("https://a/") && !urls.admits("https://b/"));
     assert_eq!(options.upload_age, Duration::from_secs(3600));
     assert_eq!(options.secret.unwrap().expose(), "s");
 }

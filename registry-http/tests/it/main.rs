@@ -36,6 +36,7 @@ mod swapped;
 #[cfg(feature = "fs")]
 mod trace;
 mod uploads;
+mod validation;
 
 /// Runs a test on every storage driver, each as a test of its own.
 #[macro_export]
