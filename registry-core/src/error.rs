@@ -89,6 +89,9 @@ pub enum RegistryError {
     /// The body of the request could not be read to its end: the client went away or stood still.
     #[error("the body of the request did not arrive")]
     Body(#[source] BoxError),
+    /// The configuration does not want it here, whoever asks.
+    #[error("denied: {0}")]
+    Denied(String),
     /// Content and digest differ, or the digest is none.
     #[error("digest invalid: {0}")]
     DigestInvalid(String),
@@ -131,6 +134,7 @@ impl RegistryError {
         match self {
             Self::BlobUnknown(_) => ErrorCode::BlobUnknown,
             Self::Body(_) => ErrorCode::BlobUploadInvalid,
+            Self::Denied(_) => ErrorCode::Denied,
             Self::DigestInvalid(_) => ErrorCode::DigestInvalid,
             Self::ManifestBlobUnknown(_) => ErrorCode::ManifestBlobUnknown,
             Self::ManifestInvalid(_) => ErrorCode::ManifestInvalid,
@@ -150,6 +154,7 @@ impl RegistryError {
 impl From<ManifestError> for RegistryError {
     fn from(error: ManifestError) -> Self {
         match error {
+            ManifestError::Denied(reason) => Self::Denied(reason),
             ManifestError::Invalid(reason) => Self::ManifestInvalid(reason),
             ManifestError::Digest(_) => Self::DigestInvalid(error.to_string()),
         }

@@ -120,6 +120,9 @@ pub enum ManifestError {
     /// `MANIFEST_INVALID`, with the reason.
     #[error("{0}")]
     Invalid(String),
+    /// `DENIED`, with the reason: of a class that is not accepted.
+    #[error("{0}")]
+    Denied(String),
     /// `DIGEST_INVALID`: a descriptor's digest is none, with its text.
     #[error("{0:?} is not a digest")]
     Digest(String),
@@ -141,6 +144,7 @@ impl Manifest {
         let kind = rules::kind(&body, content_type)?;
         rules::validate(&body, kind)?;
         rules::validate_urls(&body, demands.urls.as_deref())?;
+        rules::validate_class(&body, kind, &demands.classes)?;
         Ok(Self::of(bytes, digest, kind, body))
     }
 

@@ -19,6 +19,13 @@ pub const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json"
 /// Docker schema 1 with a signature, refused on push.
 pub const SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
+/// The config of an image, Docker's.
+pub(crate) const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// The config of a plugin of Docker.
+pub(crate) const DOCKER_PLUGIN: &str = "application/vnd.docker.plugin.v1+json";
+/// The config of an image, OCI's.
+pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
 /// Layers of an OCI image that are here, whatever else they say.
 pub(crate) const PLAIN_LAYERS: [&str; 2] = [
     "application/vnd.oci.image.layer.v1.tar",

@@ -129,6 +129,11 @@ impl ApiError {
     /// The answer. One entry for each digest that a manifest lacks.
     pub(crate) fn respond(&self, request_id: &str) -> Response<Body> {
         let (code, message) = self.code().texts();
+        let message = match self {
+            // As distribution says it, where clients look.
+            Self::Registry(RegistryError::Denied(reason)) => reason,
+            _ => message,
+        };
         let entry = |detail: Value| match detail {
             Value::Null => json!({ "code": code, "message": message }),
             detail => json!({ "code": code, "message": message, "detail": detail }),

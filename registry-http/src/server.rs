@@ -274,6 +274,7 @@ fn demands(config: &Config) -> Demands {
     Demands {
         urls: config.validation.urls.as_ref().map(rule),
         children: config.validation.children.clone(),
+        classes: config.classes.clone(),
     }
 }
 

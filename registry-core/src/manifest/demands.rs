@@ -13,6 +13,9 @@ pub struct Demands {
     pub urls: Option<Arc<dyn UrlRule>>,
     /// Which children of an index must exist (`validation.manifests.indexes`).
     pub children: Children,
+    /// The classes of images that are accepted (`policy.repository.classes`), all if none is
+    /// named: `image`, `plugin`.
+    pub classes: Vec<String>,
 }
 
 /// Decides about the URLs of layers that may be fetched elsewhere.

@@ -160,3 +160,30 @@ pub(super) fn validate_urls(body: &Body, rule: Option<&dyn UrlRule>) -> Result<(
     }
     Ok(())
 }
+
+/// The class that distribution sees by the config, if it sees one; an index has none and needs none.
+pub(super) fn validate_class(
+    body: &Body,
+    kind: Kind,
+    accepted: &[String],
+) -> Result<(), ManifestError> {
+    if accepted.is_empty() || kind.is_index() {
+        return Ok(());
+    }
+    let config = body.config.last();
+    let config = config.and_then(|config| config.media_type.as_deref());
+    let class = match (kind, config.unwrap_or_default()) {
+        (Kind::DockerManifest, media_type::DOCKER_CONFIG)
+        | (Kind::OciManifest, media_type::OCI_CONFIG) => "image",
+        (Kind::DockerManifest, media_type::DOCKER_PLUGIN) => "plugin",
+        (_, other) => {
+            let message = format!("unknown manifest class for {other}");
+            return Err(ManifestError::Denied(message));
+        }
+    };
+    if accepted.iter().any(|accepted| accepted == class) {
+        return Ok(());
+    }
+    let message = format!("registry does not allow {class} manifest");
+    Err(ManifestError::Denied(message))
+}

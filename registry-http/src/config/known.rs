@@ -178,7 +178,6 @@ const REASONS: &[(&str, &str)] = &[
     ),
     ("middleware", "there is no middleware yet"),
     ("notifications", "nobody is notified yet"),
-    ("policy", "repositories have no classes"),
     ("proxy", "there is no mirror yet"),
     ("redis", "nothing is kept in redis"),
     ("reporting", "nothing is reported to anyone"),

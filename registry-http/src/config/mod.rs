@@ -142,6 +142,8 @@ pub struct Config {
     pub tags_max: usize,
     /// What a manifest must be, beyond being one.
     pub validation: Validation,
+    /// Of which classes an image may be, all if none is named.
+    pub classes: Vec<String>,
     /// How much of anything.
     pub limits: Limits,
     pub(crate) driver: Driver,

@@ -4,6 +4,7 @@
 mod http;
 mod limits;
 mod log;
+mod policy;
 mod storage;
 mod validation;
 
@@ -16,6 +17,7 @@ pub use self::limits::Limits;
 use self::limits::{RawLimits, limits};
 pub use self::log::{Log, LogFormat, LogLevel};
 use self::log::{RawLog, log};
+use self::policy::RawPolicy;
 use self::storage::RawStorage;
 pub use self::storage::UploadPurging;
 use self::validation::{RawValidation, validation};
@@ -42,6 +44,8 @@ pub(super) struct Root {
     tags: RawTags,
     #[serde(default)]
     validation: RawValidation,
+    #[serde(default)]
+    policy: RawPolicy,
     #[serde(default)]
     extensions: RawExtensions,
 }
@@ -112,6 +116,7 @@ impl Root {
             catalog_max: page(self.catalog.maxentries),
             tags_max: page(self.tags.maxtags),
             validation: validation(self.validation, &layers)?,
+            classes: self.policy.classes(),
             limits: limits(&self.extensions.limits, &layers)?,
             driver,
             notes,

@@ -43,6 +43,7 @@ fn without_any_key_the_defaults_count() {
     assert_eq!((config.catalog_max, config.tags_max), (1000, 1000));
     assert_eq!(config.validation.children, Children::All);
     assert!(config.validation.urls.is_none());
+    assert!(config.classes.is_empty());
     assert_eq!(config.limits, Limits::default());
     assert!(config.notes.warnings.is_empty());
 }
@@ -75,6 +76,7 @@ validation:
   manifests:
     urls: {allow: [^https://a/], deny: [b]}
     indexes: {platforms: List, platformlist: [{os: a, architecture: b}]}
+policy: {repository: {classes: [image, plugin]}}
 extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header_timeout: 5s,
                       idle_timeout: 6s, stall_timeout: 7s}}
 ",
@@ -111,6 +113,7 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
     assert_eq!(config.validation.children, listed);
     let urls = config.validation.urls.unwrap();
     assert!(urls.admits("https://a/") && !urls.admits("https://a/b"));
+    assert_eq!(config.classes, ["image", "plugin"]);
     let limits = Limits {
         manifest: 1,
         header: 2,

@@ -83,6 +83,7 @@ storage: {inmemory: , delete: {enabled: true}, maintenance: {uploadpurging: {age
 http: {prefix: /p/, host: 'https://a.example', relativeurls: false, secret: s, draintimeout: 3s,
        headers: {x: [y]}}
 validation: {manifests: {urls: {deny: [b]}, indexes: {platforms: none}}}
+policy: {repository: {classes: [plugin]}}
 catalog: {maxentries: 3}
 tags: {maxtags: 4}
 log: {accesslog: {disabled: true}}
@@ -106,6 +107,7 @@ extensions: {limits: {manifest: 5, connections: 6}}
     let options = options(&mut config);
     assert!(options.delete && !options.read_only);
     assert_eq!(options.demands.children, Children::None);
+    assert_eq!(options.demands.classes, ["plugin"]);
     let urls = options.demands.urls.unwrap();
     assert!(urls.admits("https://a/") && !urls.admits("https://b/"));
     assert_eq!(options.upload_age, Duration::from_secs(3600));

@@ -138,3 +138,58 @@ fn all_children_or_none_must_be_there_where_that_is_said() {
         assert_eq!(answer.status, status, "{more}: {answer:?}");
     }
 }
+
+/// An image whose manifest and config are of these types.
+fn of_class(server: &Server, kind: &str, config: &str) -> String {
+    let mut body: Value = serde_json::from_str(&image(server, "a", "layer")).unwrap();
+    body["mediaType"] = json!(format!("application/vnd.{kind}+json"));
+    body["config"]["mediaType"] = json!(format!("application/vnd.{config}"));
+    body.to_string()
+}
+
+#[test]
+fn an_image_of_a_class_that_is_not_listed_is_denied() {
+    const DOCKER: &str = "docker.distribution.manifest.v2";
+    const OCI: &str = "oci.image.manifest.v1";
+    let images = [
+        (DOCKER, "docker.container.image.v1+json"),
+        (OCI, "oci.image.config.v1+json"),
+    ];
+    let plugin = (DOCKER, "docker.plugin.v1+json");
+    let unknown = [
+        (OCI, "docker.plugin.v1+json"),
+        (OCI, "oci.empty.v1+json"),
+        (DOCKER, "oci.image.config.v1+json"),
+    ];
+    let put = |server: &Server, (kind, config): (&str, &str)| {
+        server.put_manifest("a", "t", &of_class(server, kind, config))
+    };
+    let is_denied = |answer: &Answer, reason: &str| {
+        answer.expect(403, "DENIED");
+        assert_eq!(answer.json()["errors"][0]["message"], reason);
+    };
+    let server = start("policy: {repository: {classes: [image]}}\n");
+    for of in images {
+        assert_eq!(put(&server, of).status, 201, "{of:?}");
+    }
+    is_denied(
+        &put(&server, plugin),
+        "registry does not allow plugin manifest",
+    );
+    for of in unknown {
+        let reason = format!("unknown manifest class for application/vnd.{}", of.1);
+        is_denied(&put(&server, of), &reason);
+    }
+    assert_eq!(server.put_manifest("a", "t", &index(&[])).status, 201);
+
+    let server = start("policy: {repository: {classes: [plugin]}}\n");
+    assert_eq!(put(&server, plugin).status, 201);
+    for of in images {
+        is_denied(&put(&server, of), "registry does not allow image manifest");
+    }
+
+    let server = start("");
+    for of in images.into_iter().chain([plugin]).chain(unknown) {
+        assert_eq!(put(&server, of).status, 201, "{of:?}");
+    }
+}
