@@ -181,12 +181,6 @@ const REASONS: &[(&str, &str)] = &[
     ("proxy", "there is no mirror yet"),
     ("redis", "nothing is kept in redis"),
     ("reporting", "nothing is reported to anyone"),
-    (
-        "storage.cache",
-        "nothing has to be cached for what is served",
-    ),
-    ("storage.redirect", "no client is sent elsewhere for a blob"),
-    ("storage.tag", "looking up tags needs no limit of its own"),
 ];
 
 /// What may stand somewhere in the configuration.

@@ -107,6 +107,7 @@ impl Root {
         if self.tags.maxtags < 0 {
             return Err(layers.refuse(&["tags", "maxtags"], "must not be negative"));
         }
+        self.storage.check(&driver.kind, &layers, &mut notes)?;
         Ok(Config {
             log: log(self.log, &self.loglevel, &layers)?,
             delete: self.storage.delete(),

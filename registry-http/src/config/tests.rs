@@ -362,6 +362,69 @@ fn keys_that_are_not_honoured_are_named_with_the_reason() {
 }
 
 #[test]
+fn what_a_store_is_asked_for_and_has_anyway_is_no_news() {
+    let storage = |driver: &str, keys: &str| {
+        parse(&format!("version: 0.1\nstorage: {{{driver}: , {keys}}}\n"))
+    };
+    let told = |driver: &str, keys: &str| storage(driver, keys).unwrap().notes.warnings;
+    for keys in [
+        "cache: {blobdescriptor: inmemory, blobdescriptorsize: 100}",
+        "cache: {layerinfo: inmemory}",
+        "cache: {blobdescriptor: '', layerinfo: ''}",
+        "cache: ",
+        "redirect: {disable: true}",
+        "redirect: {disable: false}",
+        "redirect: {}",
+        "tag: {concurrencylimit: 8}",
+        "tag: {concurrencylimit: 0}",
+    ] {
+        assert_eq!(told("filesystem", keys), Vec::<String>::new(), "{keys}");
+    }
+    for (driver, keys, expected) in [
+        (
+            "inmemory",
+            "cache: {blobdescriptor: redis}",
+            "`storage.cache.blobdescriptor` (config.yml:2:31): nothing is kept in redis",
+        ),
+        (
+            "inmemory",
+            "cache: {layerinfo: disk}",
+            "`storage.cache.layerinfo` (config.yml:2:31): \"disk\" is not one of inmemory, redis",
+        ),
+        (
+            "tape",
+            "redirect: {disable: no}",
+            "`storage.redirect.disable` (config.yml:2:30) is false, but no client is sent",
+        ),
+    ] {
+        let told = told(driver, keys);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with(expected), "{told:?}");
+    }
+    for (keys, expected) in [
+        (
+            "tag: {concurrencylimit: -1}",
+            "`storage.tag.concurrencylimit` (config.yml:2:29): must not be negative",
+        ),
+        (
+            "tag: {concurrencylimit: few}",
+            "`storage.tag.concurrencylimit` (config.yml:2:29): ",
+        ),
+        (
+            "cache: {blobdescriptorsize: 10MB}",
+            "`storage.cache.blobdescriptorsize` (config.yml:2:31): ",
+        ),
+        (
+            "redirect: {disable: maybe}",
+            "`storage.redirect.disable` (config.yml:2:34): ",
+        ),
+    ] {
+        let error = storage("inmemory", keys).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{keys}: {error}");
+    }
+}
+
+#[test]
 fn absolute_urls_without_a_host_of_their_own_are_warned_about() {
     let told = warnings("http: {relativeurls: false}");
     assert_eq!(told.len(), 1, "{told:?}");

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::super::ConfigError;
 use super::super::duration::GoDuration;
 use super::super::layers::Layers;
+use super::super::{ConfigError, Notes};
 
 /// How unfinished uploads end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,13 @@ pub struct UploadPurging {
 pub(super) struct RawStorage {
     delete: RawEnabled,
     maintenance: RawMaintenance,
+    cache: RawCache,
+    redirect: RawRedirect,
+    tag: RawTag,
 }
+
+/// Drivers by which distribution sends no client elsewhere, either.
+const NEVER_ELSEWHERE: [&str; 2] = ["filesystem", "inmemory"];
 
 impl RawStorage {
     pub(super) fn delete(&self) -> bool {
@@ -36,6 +42,43 @@ impl RawStorage {
 
     pub(super) fn readonly(&self) -> bool {
         self.maintenance.readonly.enabled
+    }
+
+    /// Looks at what asks for nothing that we would do otherwise: facts that cannot change are
+    /// remembered, tags are looked up in bounded numbers, blobs come from here.
+    pub(super) fn check(
+        &self,
+        driver: &str,
+        layers: &Layers,
+        notes: &mut Notes,
+    ) -> Result<(), ConfigError> {
+        if self.tag.concurrencylimit < 0 {
+            let path = ["storage", "tag", "concurrencylimit"];
+            return Err(layers.refuse(&path, "must not be negative"));
+        }
+        let (name, cache) = match self.cache.blobdescriptor.as_str() {
+            "" => ("layerinfo", self.cache.layerinfo.as_str()),
+            cache => ("blobdescriptor", cache),
+        };
+        let origin = layers.origin(&["storage", "cache", name]);
+        match cache {
+            "" | "inmemory" => {}
+            "redis" => notes.warn(format!(
+                "`storage.cache.{name}` ({origin}): nothing is kept in redis, and replicas need \
+                 not share what this registry keeps in memory: it cannot change"
+            )),
+            other => notes.warn(format!(
+                "`storage.cache.{name}` ({origin}): {other:?} is not one of inmemory, redis"
+            )),
+        }
+        if self.redirect.disable == Some(false) && !NEVER_ELSEWHERE.contains(&driver) {
+            notes.warn(format!(
+                "`storage.redirect.disable` ({}) is false, but no client is sent elsewhere for a \
+                 blob",
+                layers.origin(&["storage", "redirect", "disable"])
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn purging(&self, layers: &Layers) -> Result<UploadPurging, ConfigError> {
@@ -63,6 +106,28 @@ impl RawStorage {
 #[serde(default)]
 struct RawEnabled {
     enabled: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawCache {
+    blobdescriptor: String,
+    #[serde(rename = "blobdescriptorsize")]
+    _blobdescriptorsize: i64,
+    /// What `blobdescriptor` was called once.
+    layerinfo: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawRedirect {
+    disable: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawTag {
+    concurrencylimit: i64,
 }
 
 #[derive(Debug, Default, Deserialize)]
