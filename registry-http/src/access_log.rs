@@ -59,7 +59,10 @@ impl AccessLine {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
-            peer: request.extensions().get::<PeerAddr>().map(|peer| peer.0),
+            peer: request
+                .extensions()
+                .get::<PeerAddr>()
+                .and_then(|peer| peer.0),
             referer: header(header::REFERER),
             agent: header(header::USER_AGENT),
             operation: "cut",
@@ -97,7 +100,8 @@ impl AccessLine {
         let begun = begun.to_zoned(zone.clone());
         let mut line = match self.peer {
             Some(peer) => peer.ip().to_canonical().to_string(),
-            None => "-".to_owned(),
+            // Who comes by a socket of the file system; Go tells it so, too.
+            None => "@".to_owned(),
         };
         let _ = write!(line, " - - [{}] \"", begun.strftime("%d/%b/%Y:%H:%M:%S %z"));
         quote(&mut line, self.method.as_str().as_bytes());

@@ -1,5 +1,6 @@
 //! The one handler behind every request: parse, authorize, dispatch, render.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -77,9 +78,20 @@ pub(crate) struct Incoming {
     pub(crate) body: RequestBody,
 }
 
-/// Where a request came from; put there by the accept loop.
+/// Where a request came from; put there by the accept loop. Who comes through a socket of the file
+/// system has no address.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PeerAddr(pub(crate) SocketAddr);
+pub(crate) struct PeerAddr(pub(crate) Option<SocketAddr>);
+
+impl fmt::Display for PeerAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(addr) => addr.fmt(f),
+            // As distribution calls it.
+            None => f.write_str("@"),
+        }
+    }
+}
 
 impl App {
     /// Open to everyone.
@@ -118,7 +130,8 @@ impl App {
 
     async fn answer(&self, request: Request<Body>, id: &str) -> (&'static str, Response<Body>) {
         let (parts, body) = request.into_parts();
-        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+        let peer = parts.extensions.get::<PeerAddr>();
+        let peer = peer.and_then(|peer| Some(peer.0?.ip()));
         let mut incoming = Incoming {
             headers: parts.headers,
             body: RequestBody::new(body),

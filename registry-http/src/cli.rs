@@ -11,6 +11,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::accept::Passed;
 use crate::collect::{self, CollectArguments};
 use crate::config::{Config, Source};
 use crate::server::{Builder, Error};
@@ -125,11 +126,16 @@ fn serve(
     let config = Config::load(source, variables)?;
     telemetry::open(&config.log);
     telemetry::log_panics();
+    let passed = Passed::take().map_err(|source| Error::System {
+        doing: "taking the socket of systemd",
+        source,
+    })?;
     let runtime = start().map_err(|source| Error::System {
         doing: "starting threads",
         source,
     })?;
-    let code = runtime.block_on(until_signal(builder.config(config).print_requests()));
+    let builder = builder.config(config).socket(passed).print_requests();
+    let code = runtime.block_on(until_signal(builder));
     // A disk that does not answer keeps a thread, and is not to keep the process.
     runtime.shutdown_timeout(THREADS);
     code

@@ -16,13 +16,12 @@ use registry_core::registry::Options;
 use registry_core::storage::{OpenMode, Storage};
 use registry_core::{BoxError, Registry, RegistryError};
 use serde::de::DeserializeOwned;
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::accept::{self, AcceptLimits};
+use crate::accept::{self, AcceptLimits, Listener, Passed, UnixSocket};
 use crate::ambient::{ambient, probe};
 use crate::app::{App, AppConfig};
-use crate::config::{Config, ConfigError, Source, UploadPurging, UrlLists};
+use crate::config::{Config, ConfigError, Net, Source, UploadPurging, UrlLists};
 use crate::factories::Factories;
 use crate::{builtin, cli, endpoint};
 
@@ -78,8 +77,7 @@ const LAST_CHANGES: Duration = Duration::from_millis(1500);
 /// A server that listens already, and answers once it is told to [`serve`](Self::serve).
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    addr: SocketAddr,
+    listener: Listener,
     app: Arc<App>,
     registry: Registry,
     purging: Option<UploadPurging>,
@@ -93,6 +91,7 @@ pub struct Builder {
     factories: Factories,
     config: Option<Config>,
     prints: bool,
+    socket: Option<Passed>,
 }
 
 impl Server {
@@ -101,10 +100,11 @@ impl Server {
         Builder::default()
     }
 
-    /// Where it listens: of interest when the configuration says port 0.
+    /// Where it listens, unless that is a socket of the file system: of interest when the
+    /// configuration says port 0.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.listener.local_addr()
     }
 
     /// Answers until `shutdown`, and then for as long as `http.draintimeout` what has begun.
@@ -116,8 +116,15 @@ impl Server {
             let answer = Arc::clone(&app).serve(request);
             async move { Ok(answer.await) }
         });
+        let (limits, listener) = (self.limits, self.listener);
+        let serving = async {
+            match listener {
+                Listener::Tcp(tcp) => accept::serve(tcp, service, limits, shutdown).await,
+                Listener::Unix(unix) => accept::serve(unix, service, limits, shutdown).await,
+            }
+        };
         tokio::select! {
-            () = accept::serve(self.listener, service, self.limits, shutdown) => {}
+            () = serving => {}
             () = purge(self.registry, self.purging) => {}
         }
         // What was begun for connections that are cut now.
@@ -160,6 +167,12 @@ impl Builder {
         self
     }
 
+    /// Where to listen, whatever the configuration says.
+    pub(crate) fn socket(mut self, passed: Option<Passed>) -> Self {
+        self.socket = passed;
+        self
+    }
+
     /// Opens the store and listens.
     ///
     /// # Errors
@@ -182,12 +195,12 @@ impl Builder {
         let registry = Registry::open(storage, options(&mut config))
             .await
             .map_err(Error::Registry)?;
-        let (listener, addr) = listen(&config.http.addr).await?;
+        let listener = listen(&config, self.socket).await?;
         let mut answering = app_config(&config);
         answering.access_log &= self.prints;
         let app = App::new(registry.clone(), answering);
         tracing::info!(
-            address = %addr,
+            address = %listener,
             storage = config.driver.kind,
             root = config.driver.root(),
             elapsed = ?begun.elapsed(),
@@ -196,7 +209,6 @@ impl Builder {
         );
         Ok(Server {
             listener,
-            addr,
             app: Arc::new(app),
             registry,
             purging: purging(&config),
@@ -249,14 +261,22 @@ async fn open(factories: &Factories, config: &Config, mode: OpenMode) -> Result<
     })
 }
 
-async fn listen(addr: &str) -> Result<(TcpListener, SocketAddr), Error> {
-    let refused = |source| Error::Listen {
-        addr: addr.to_owned(),
-        source,
+/// On the socket that was passed, or else where the configuration says.
+async fn listen(config: &Config, passed: Option<Passed>) -> Result<Listener, Error> {
+    let addr = &config.http.addr;
+    let opened = match (passed, config.http.net) {
+        (Some(passed), _) => passed.listen(),
+        (None, Net::Tcp) => accept::bind(addr).await.map(Listener::Tcp),
+        (None, Net::Unix) => UnixSocket::bind(addr.as_ref()).map(Listener::Unix),
     };
-    let listener = accept::bind(addr).await.map_err(refused)?;
-    let local = listener.local_addr().map_err(refused)?;
-    Ok((listener, local))
+    opened.map_err(|source| match source.kind() {
+        // What is in the way is not ours to remove.
+        io::ErrorKind::AlreadyExists => config.refuse(&["http", "addr"], source.to_string()).into(),
+        _ => Error::Listen {
+            addr: addr.clone(),
+            source,
+        },
+    })
 }
 
 fn options(config: &mut Config) -> Options {

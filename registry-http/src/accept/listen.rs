@@ -1,19 +1,66 @@
 //! Where connections come from.
 
+use std::fmt;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
+
+use super::UnixSocket;
+use crate::app::PeerAddr;
 
 /// Something that connections come from.
 pub(crate) trait Listen: Send {
+    /// What is read from and written to.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
     /// The next one.
-    fn accept(&mut self) -> impl Future<Output = Result<(TcpStream, SocketAddr)>> + Send;
+    fn accept(&mut self) -> impl Future<Output = Result<(Self::Stream, PeerAddr)>> + Send;
 }
 
 impl Listen for TcpListener {
-    async fn accept(&mut self) -> Result<(TcpStream, SocketAddr)> {
-        Self::accept(self).await
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> Result<(TcpStream, PeerAddr)> {
+        let (stream, peer) = Self::accept(self).await?;
+        // Answers are written in one piece as far as they go; waiting for more helps nobody.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "setting TCP_NODELAY");
+        }
+        Ok((stream, PeerAddr(Some(peer))))
+    }
+}
+
+/// Where a server listens.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixSocket),
+}
+
+impl Listener {
+    /// The address, unless it is a file.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// The address or the path.
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = match self {
+            Self::Tcp(_) => None,
+            Self::Unix(socket) => socket.path(),
+        };
+        match (self.local_addr(), path) {
+            (Some(addr), _) => addr.fmt(f),
+            (None, Some(path)) => path.display().fmt(f),
+            (None, None) => f.write_str("a socket without a name"),
+        }
     }
 }
 

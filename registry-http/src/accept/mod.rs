@@ -3,12 +3,13 @@
 //! hyper has one timer, which runs from the end of an answer to the end of the next head; we want
 //! two, for waiting and for sending, and more for bodies. [`io`] and [`body`] have those.
 
+mod activation;
 mod body;
 mod io;
 mod listen;
+mod unix;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +19,16 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+pub(crate) use self::activation::Passed;
 use self::body::{Answer, Awaited};
 use self::io::{Exchange, StallIo};
-pub(crate) use self::listen::{Listen, bind};
+pub(crate) use self::listen::{Listen, Listener, bind};
+pub(crate) use self::unix::UnixSocket;
 use crate::app::PeerAddr;
 
 /// The most that hyper gathers for one connection, in each direction. It is what an upload is
@@ -145,7 +148,7 @@ impl Gate {
         &mut self,
         listener: &mut L,
         slots: &Arc<Semaphore>,
-    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    ) -> Option<(L::Stream, PeerAddr, OwnedSemaphorePermit)> {
         if slots.available_permits() == 0 && say_again(&mut self.said_full) {
             tracing::warn!("`extensions.limits.connections` is reached: more have to wait");
         }
@@ -182,26 +185,23 @@ impl Gate {
     }
 }
 
-async fn serve_one<S>(
-    stream: TcpStream,
-    peer: SocketAddr,
+async fn serve_one<T, S>(
+    stream: T,
+    peer: PeerAddr,
     service: Arc<S>,
     limits: AcceptLimits,
     mut stopping: watch::Receiver<()>,
 ) where
+    T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send,
 {
-    // Answers are written in one piece as far as they go; waiting for more helps nobody.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "setting TCP_NODELAY");
-    }
     let exchange = Arc::new(Exchange::default());
     let io = TokioIo::new(StallIo::new(stream, Arc::clone(&exchange), limits));
     let service = service_fn(move |request: Request<Incoming>| {
         let begun = exchange.begin();
         let (mut head, body) = request.into_parts();
-        head.extensions.insert(PeerAddr(peer));
+        head.extensions.insert(peer);
         let body = Awaited::new(body, limits.stall_timeout, Arc::clone(&exchange));
         let answer = service.call(Request::from_parts(head, Body::new(body)));
         async move {

@@ -1,13 +1,14 @@
 //! The accept loop over a real port.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use axum::body::{Bytes, HttpBody as _};
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::body::Stalled;
@@ -126,7 +127,7 @@ impl Client {
 async fn requests_are_answered_one_after_the_other_and_know_their_peer() {
     let running = start(PATIENT, async |request: Request<Body>| {
         let peer = request.extensions().get::<PeerAddr>().copied();
-        Response::new(Body::from(peer.unwrap().0.to_string()))
+        Response::new(Body::from(peer.unwrap().to_string()))
     })
     .await;
     let mut client = running.connect().await;
@@ -436,12 +437,14 @@ struct Exhausted {
 }
 
 impl Listen for Exhausted {
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, PeerAddr)> {
         if self.times > 0 {
             self.times -= 1;
             return Err(io::Error::from_raw_os_error(24));
         }
-        self.then.accept().await
+        Listen::accept(&mut self.then).await
     }
 }
 

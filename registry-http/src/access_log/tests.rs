@@ -22,7 +22,7 @@ impl AccessLine {
 
 #[test]
 fn a_line_is_what_apache_calls_combined() {
-    let peer = |text: &str| PeerAddr(text.parse().unwrap());
+    let peer = |text: &str| PeerAddr(Some(text.parse().unwrap()));
     let west = TimeZone::fixed(tz::offset(-7));
     let table = [
         (
@@ -53,11 +53,11 @@ fn a_line_is_what_apache_calls_combined() {
         ),
         (
             line(Request::get("http://user:password@a/v2/")).with(200, 2),
-            "- - - [10/Oct/2000:13:55:36 -0700] \"GET /v2/ HTTP/1.1\" 200 2 \"\" \"\"\n",
+            "@ - - [10/Oct/2000:13:55:36 -0700] \"GET /v2/ HTTP/1.1\" 200 2 \"\" \"\"\n",
         ),
         (
             line(Request::connect("user:password@a:1").version(Version::HTTP_2)).with(405, 2),
-            "- - - [10/Oct/2000:13:55:36 -0700] \"CONNECT a HTTP/2.0\" 405 2 \"\" \"\"\n",
+            "@ - - [10/Oct/2000:13:55:36 -0700] \"CONNECT a HTTP/2.0\" 405 2 \"\" \"\"\n",
         ),
     ];
     for (line, expected) in table {

@@ -18,7 +18,7 @@ use self::layers::Layers;
 pub use self::layers::Origin;
 use self::settings::Root;
 pub use self::settings::{
-    Http, Limits, Log, LogFormat, LogLevel, UploadPurging, UrlLists, Validation,
+    Http, Limits, Log, LogFormat, LogLevel, Net, UploadPurging, UrlLists, Validation,
 };
 use self::typed::{TypeError, Unwanted};
 use crate::env;

@@ -11,7 +11,7 @@ mod validation;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-pub use self::http::Http;
+pub use self::http::{Http, Net};
 use self::http::{RawHttp, http};
 pub use self::limits::Limits;
 use self::limits::{RawLimits, limits};

@@ -36,7 +36,10 @@ fn without_any_key_the_defaults_count() {
     assert!(config.uploadpurging.enabled);
     assert_eq!(config.uploadpurging.age, Duration::from_secs(168 * 3600));
     assert_eq!(config.uploadpurging.interval, Duration::from_secs(86_400));
-    assert_eq!(config.http.addr, ":5000");
+    assert_eq!(
+        (config.http.net, config.http.addr.as_str()),
+        (Net::Tcp, ":5000")
+    );
     assert_eq!(config.http.prefix, "/");
     assert_eq!(config.http.relativeurls, None);
     assert_eq!(config.http.draintimeout, Duration::from_secs(8));
@@ -62,6 +65,7 @@ storage:
     readonly: {enabled: true}
 http:
   addr: localhost:80
+  net: tcp
   host: https://a.example
   prefix: /p
   secret: 0123
@@ -96,7 +100,10 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
         dryrun: true,
     };
     assert_eq!(config.uploadpurging, purging);
+    assert_eq!(config.http.net, Net::Tcp);
     assert_eq!(config.http.addr, "localhost:80");
+    let unix = with("http: {net: unix, addr: /run/a.sock}").unwrap().http;
+    assert_eq!((unix.net, unix.addr.as_str()), (Net::Unix, "/run/a.sock"));
     assert_eq!(config.http.host.unwrap().host(), Some("a.example"));
     assert_eq!(config.http.prefix, "/p/");
     assert_eq!(config.http.secret.unwrap().expose(), "0123");
@@ -193,7 +200,11 @@ fn an_error_names_the_key_and_where_it_came_from() {
         ),
         ("log: quiet", "`log` (config.yml:3:1): "),
         ("http: {addr: [a]}", "`http.addr` (config.yml:3:8): "),
-        ("http: {net: unix}", "`http.net` (config.yml:3:8): "),
+        (
+            "http: {net: udp}",
+            "`http.net` (config.yml:3:8): \"udp\" is not one of tcp, unix",
+        ),
+        ("http: {net: unix}", "`http.addr` (config.yml:3:1): "),
         ("http: {host: a.example}", "`http.host` (config.yml:3:8): "),
         ("http: {prefix: 'a b'}", "`http.prefix` (config.yml:3:8): "),
         (

@@ -28,7 +28,9 @@ async fn a_server_answers_until_it_is_told_to_stop() {
     let config = config("storage: {inmemory: }");
     let server = Server::builder().with_builtin().config(config).build();
     let server = server.await.unwrap();
-    let mut client = TcpStream::connect(server.local_addr()).await.unwrap();
+    let mut client = TcpStream::connect(server.local_addr().unwrap())
+        .await
+        .unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(async {
         let _ = stopped.await;

@@ -29,6 +29,7 @@ mod process;
 mod refusals;
 mod robustness;
 mod server;
+mod sockets;
 #[cfg(feature = "fs")]
 mod stopping;
 #[cfg(feature = "fs")]

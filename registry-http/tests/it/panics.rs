@@ -155,7 +155,7 @@ fn start_at(level: Level) -> Running {
             .unwrap();
         runtime.block_on(async {
             let server = build(mend, wait).await;
-            tell.send(server.local_addr()).unwrap();
+            tell.send(server.local_addr().unwrap()).unwrap();
             let stopped = async {
                 let _ = stopped.await;
             };

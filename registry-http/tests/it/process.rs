@@ -1,7 +1,7 @@
 //! The binary as a process: started, listened to, and told to end.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -12,6 +12,9 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// What is on the line that says where it listens, in each form of the log.
 const LISTENS: &str = "serving; ";
+
+/// Stands for the address of a server that listens on a socket of the file system.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A server that listens.
 pub(crate) struct Process {
@@ -34,10 +37,17 @@ impl Process {
     /// Starts it with no variables but those that the command sets, and waits until it listens
     /// or has ended.
     pub(crate) fn start(command: Command) -> Result<Self, Ended> {
-        let (mut child, log, access) = spawn(command);
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// The same with something on its standard input.
+    pub(crate) fn start_with(command: Command, stdin: Stdio) -> Result<Self, Ended> {
+        let (mut child, log, access) = spawn(command, stdin);
         match log.find(LISTENS) {
             Some(line) => {
-                let address = address_in(&line).unwrap_or_else(|| panic!("{line}"));
+                let socket = line.contains(".sock").then_some(NOWHERE);
+                let address = address_in(&line).or(socket);
+                let address = address.unwrap_or_else(|| panic!("{line}"));
                 Ok(Self {
                     child,
                     address,
@@ -96,8 +106,8 @@ fn address_in(line: &str) -> Option<SocketAddr> {
     from.split(ends).next()?.parse().ok()
 }
 
-fn spawn(mut command: Command) -> (Child, Log, Log) {
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+fn spawn(mut command: Command, stdin: Stdio) -> (Child, Log, Log) {
+    command.stdin(stdin).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = Log::of(child.stderr.take().unwrap());
     let access = Log::of(child.stdout.take().unwrap());

@@ -117,7 +117,7 @@ fn a_value_that_cannot_be_served_is_named_with_where_it_came_from() {
             &["`http.draintimeout` (c.yml:3:"],
         ),
         (
-            "version: 0.1\nstorage: inmemory\nhttp: {net: unix}",
+            "version: 0.1\nstorage: inmemory\nhttp: {net: udp}",
             &["`http.net` (c.yml:3:"],
         ),
         (

@@ -17,11 +17,24 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// Where distribution's own example serves.
 const ADDR: &str = ":5000";
 
+/// What kind of place is listened on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Net {
+    /// An address and a port.
+    #[default]
+    Tcp,
+    /// A socket of the file system.
+    Unix,
+}
+
 /// How and where to serve.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Http {
-    /// `host:port`; an empty host is every address.
+    /// What kind of place `addr` is.
+    pub net: Net,
+    /// `host:port`, where an empty host is every address; or the path of a socket.
     pub addr: String,
     /// Scheme and host of absolute URLs, instead of the request's.
     pub host: Option<Uri>,
@@ -51,9 +64,18 @@ pub(super) struct RawHttp {
 }
 
 pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<Http, ConfigError> {
-    if !matches!(raw.net.as_str(), "" | "tcp") {
-        return Err(layers.refuse(&["http", "net"], "this release listens on tcp only"));
-    }
+    let net = match raw.net.as_str() {
+        "" | "tcp" => Net::Tcp,
+        "unix" if raw.addr.is_empty() => {
+            let message = "a path is wanted here, since `http.net` is unix";
+            return Err(layers.refuse(&["http", "addr"], message));
+        }
+        "unix" => Net::Unix,
+        other => {
+            let message = format!("{other:?} is not one of tcp, unix");
+            return Err(layers.refuse(&["http", "net"], message));
+        }
+    };
     let host = match raw.host.as_str() {
         "" => None,
         host => Some(absolute(host).ok_or_else(|| {
@@ -84,6 +106,7 @@ pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<H
         }
     }
     Ok(Http {
+        net,
         addr: match raw.addr.is_empty() {
             true => ADDR.to_owned(),
             false => raw.addr,
