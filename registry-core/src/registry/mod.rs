@@ -17,6 +17,7 @@ mod removal;
 mod signer;
 mod tags;
 mod uploads;
+mod walk;
 
 use std::fmt;
 use std::sync::Arc;

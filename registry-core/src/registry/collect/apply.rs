@@ -1,6 +1,7 @@
 //! The steps of a cycle.
 
 use std::collections::HashSet;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,13 +10,13 @@ use futures_util::TryStreamExt;
 use super::mark::Marked;
 use super::plan::{Fate, Plan};
 use super::{CollectOptions, Collected, Observer, Seen};
-use crate::digest::{Algorithm, Digest};
+use crate::digest::Digest;
 use crate::error::RegistryError;
-use crate::layout::{Dir, Key};
+use crate::layout::Key;
 use crate::name::RepositoryName;
 use crate::registry::find::link_content;
 use crate::registry::{Inner, Registry};
-use crate::storage::{Durability, ListQuery, PutMode, Retired, StorageError};
+use crate::storage::{Durability, PutMode, Retired, StorageError};
 
 impl Registry {
     /// One cycle: mark, retire, look once more, and destroy what an earlier one has retired.
@@ -166,22 +167,13 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let mut walk = crate::registry::catalog::Walk::new(None);
         while let Some(name) = walk.next(self).await? {
-            for algorithm in Algorithm::ALL {
-                let dir = Dir::Layers(name.clone(), algorithm).path();
-                let entries = self.0.records.list(ListQuery::recursive(dir.clone()));
-                let digests = entries.try_filter_map(|entry| {
-                    let digest = match Key::parse(&format!("{dir}/{}", entry.name())) {
-                        Some(Key::Layer(_, digest)) if purged.contains(&digest) => Some(digest),
-                        _ => None,
-                    };
-                    std::future::ready(Ok(digest))
-                });
-                let digests: Vec<Digest> = digests.try_collect().await?;
-                for digest in digests {
-                    if self.0.remove_link(&name, &digest, options, now).await? {
-                        observer(Seen::Link(&name, &digest));
-                        collected.links += 1;
-                    }
+            let layers = self.0.layers(&name);
+            let purged = layers.try_filter(|digest| ready(purged.contains(digest)));
+            let digests: Vec<Digest> = purged.try_collect().await?;
+            for digest in digests {
+                if self.0.remove_link(&name, &digest, options, now).await? {
+                    observer(Seen::Link(&name, &digest));
+                    collected.links += 1;
                 }
             }
         }

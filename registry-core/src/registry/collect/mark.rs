@@ -10,13 +10,13 @@ use futures_util::TryStreamExt;
 use super::plan::{Marks, Plan};
 use super::{CollectOptions, Observer, Seen};
 use crate::digest::{Algorithm, AnyDigest, Digest};
-use crate::layout::{Dir, Key};
+use crate::layout::Key;
 use crate::manifest::Manifest;
-use crate::name::{RepositoryName, Tag};
+use crate::name::RepositoryName;
 use crate::registry::catalog::Walk;
 use crate::registry::find::{is_unreadable, read_manifest};
 use crate::registry::{Inner, Registry};
-use crate::storage::{ListQuery, RecordEntry, StorageError};
+use crate::storage::StorageError;
 
 /// What one walk found.
 #[derive(Debug, Default)]
@@ -111,29 +111,20 @@ impl Inner {
     ) -> Result<(), StorageError> {
         let mut held = Vec::new();
         let mut doubt = false;
-        for algorithm in Algorithm::ALL {
-            let dir = Dir::Revisions(name.clone(), algorithm).path();
-            let mut entries = self.records.list(ListQuery::recursive(dir.clone()));
-            while let Some(entry) = entries.try_next().await? {
-                let RecordEntry::Record { name: file, .. } = entry else {
-                    continue;
-                };
-                let Some(Key::Revision(_, digest)) = Key::parse(&format!("{dir}/{file}")) else {
-                    continue;
-                };
-                let Some(revision) = self.revision_of(name, digest).await? else {
-                    continue;
-                };
-                marked.revisions += 1;
-                if revision.body.is_doubtful() {
-                    observer(Seen::Unreadable(name, &digest));
-                    marked.unreadable += 1;
-                    doubt = true;
-                }
-                match options.untagged {
-                    true => held.push(revision),
-                    false => mark_revision(&mut marked.marks, &revision),
-                }
+        let mut revisions = self.revisions(name);
+        while let Some(digest) = revisions.try_next().await? {
+            let Some(revision) = self.revision_of(name, digest).await? else {
+                continue;
+            };
+            marked.revisions += 1;
+            if revision.body.is_doubtful() {
+                observer(Seen::Unreadable(name, &digest));
+                marked.unreadable += 1;
+                doubt = true;
+            }
+            match options.untagged {
+                true => held.push(revision),
+                false => mark_revision(&mut marked.marks, &revision),
             }
         }
         if options.untagged {
@@ -273,13 +264,8 @@ impl Inner {
     /// pointed to.
     async fn tagged(&self, name: &RepositoryName) -> Result<HashSet<Digest>, StorageError> {
         let mut tagged = HashSet::new();
-        let dir = Dir::Tags(name.clone()).path();
-        // All of them: a listing may hide those whose link is empty.
-        let mut entries = self.records.list(ListQuery::children(dir));
-        while let Some(entry) = entries.try_next().await? {
-            let Ok(tag) = entry.name().parse::<Tag>() else {
-                continue;
-            };
+        let mut tags = self.all_tags(name);
+        while let Some(tag) = tags.try_next().await? {
             let path = Key::TagCurrent(name.clone(), tag.clone()).path();
             let Some(record) = self.records.get(&path).await? else {
                 continue;
@@ -288,28 +274,13 @@ impl Inner {
                 Some(digest) => {
                     tagged.insert(digest);
                 }
-                None => tagged.extend(self.ever_tagged(name, &tag).await?),
+                None => {
+                    let ever: Vec<Digest> = self.ever_tagged(name, &tag).try_collect().await?;
+                    tagged.extend(ever);
+                }
             }
         }
         Ok(tagged)
-    }
-
-    async fn ever_tagged(
-        &self,
-        name: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<Vec<Digest>, StorageError> {
-        let dir = Dir::Tag(name.clone(), tag.clone()).path();
-        let entries = self.records.list(ListQuery::recursive(dir.clone()));
-        let digests = entries.try_filter_map(|entry| {
-            let key = Key::parse(&format!("{dir}/{}", entry.name()));
-            let digest = match key {
-                Some(Key::TagIndex(_, _, digest)) => Some(digest),
-                _ => None,
-            };
-            std::future::ready(Ok(digest))
-        });
-        digests.try_collect().await
     }
 
     async fn mark_all_layers(
@@ -317,18 +288,12 @@ impl Inner {
         name: &RepositoryName,
         marks: &mut Marks,
     ) -> Result<(), StorageError> {
-        for algorithm in Algorithm::ALL {
-            let dir = Dir::Layers(name.clone(), algorithm).path();
-            let mut entries = self.records.list(ListQuery::recursive(dir.clone()));
-            while let Some(entry) = entries.try_next().await? {
-                let path = format!("{dir}/{}", entry.name());
-                let Some(key @ Key::Layer(_, digest)) = Key::parse(&path) else {
-                    continue;
-                };
-                marks.doubtful(digest);
-                if let Some((target, _)) = self.link(&key).await? {
-                    marks.doubtful(target);
-                }
+        let mut layers = self.layers(name);
+        while let Some(digest) = layers.try_next().await? {
+            marks.doubtful(digest);
+            let key = Key::Layer(name.clone(), digest);
+            if let Some((target, _)) = self.link(&key).await? {
+                marks.doubtful(target);
             }
         }
         Ok(())
