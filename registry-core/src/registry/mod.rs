@@ -4,6 +4,7 @@ mod aside;
 mod blobs;
 mod catalog;
 mod changes;
+mod check;
 mod collect;
 mod find;
 mod manifests;
@@ -29,6 +30,7 @@ use quick_cache::{DefaultHashBuilder, Weighter};
 
 pub use self::blobs::{BlobContent, BlobInfo};
 use self::changes::Changes;
+pub use self::check::{Checked, Trace, TraceKind};
 pub use self::collect::{
     Amount, CollectOptions, Collected, Fate, Marks, Need, Observer, Plan, Seen,
 };

@@ -1,0 +1,205 @@
+//! A look over the whole store for what does not fit together: what a crash of distribution, or
+//! a hand in the files, has left. Nothing is changed.
+
+use std::collections::HashSet;
+
+use futures_util::TryStreamExt;
+use serde::Serialize;
+
+use super::catalog::Walk;
+use super::{Inner, Registry};
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::layout::{Dir, Key, parse_link};
+use crate::name::RepositoryName;
+use crate::storage::{ListQuery, StorageError};
+
+/// What does not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TraceKind {
+    /// A link of a blob or manifest that holds no digest, and is absent for who reads.
+    EmptyLink,
+    /// A manifest is linked, and there are no bytes of it.
+    MissingManifest,
+    /// A tag whose link is missing or holds no digest.
+    EmptyTag,
+    /// A tag of a manifest that the repository does not have.
+    DanglingTag,
+    /// An upload that distribution began and never ended.
+    Upload,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Trace {
+    /// What it is.
+    pub kind: TraceKind,
+    /// Where it lies, relative to the root of the store.
+    pub path: String,
+}
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Checked {
+    /// Repositories that were looked at.
+    pub repositories: u64,
+    /// Manifests that are linked in them.
+    pub revisions: u64,
+    /// Tags in them.
+    pub tags: u64,
+    /// What was told.
+    pub traces: u64,
+    /// Whether there are no more repositories than those.
+    pub complete: bool,
+}
+
+/// Is told of each trace.
+type Tell<'a> = dyn FnMut(Trace) + Send + 'a;
+
+struct Look<'a, 't> {
+    tell: &'a mut Tell<'t>,
+    checked: Checked,
+    /// Digests that the trash has a copy of, once somebody asked.
+    trash: Option<HashSet<Digest>>,
+}
+
+impl Look<'_, '_> {
+    fn found(&mut self, kind: TraceKind, path: impl Into<String>) {
+        self.checked.traces += 1;
+        (self.tell)(Trace {
+            kind,
+            path: path.into(),
+        });
+    }
+}
+
+impl Registry {
+    /// Looks at so many repositories, and tells what does not fit together in them.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn check(
+        &self,
+        repositories: u64,
+        tell: &mut (dyn FnMut(Trace) + Send + '_),
+    ) -> Result<Checked, RegistryError> {
+        let mut look = Look {
+            tell,
+            checked: Checked::default(),
+            trash: None,
+        };
+        let mut walk = Walk::new(None);
+        while let Some(name) = walk.next(self).await? {
+            // A first push that broke off leaves nothing but its upload.
+            let is_repository = self.0.is_repository(&name).await?;
+            if is_repository && look.checked.repositories == repositories {
+                return Ok(look.checked);
+            }
+            self.0.check_uploads(&name, &mut look).await?;
+            if is_repository {
+                look.checked.repositories += 1;
+                self.0.check_repository(&name, &mut look).await?;
+            }
+        }
+        look.checked.complete = true;
+        Ok(look.checked)
+    }
+}
+
+impl Inner {
+    async fn check_repository(
+        &self,
+        name: &RepositoryName,
+        look: &mut Look<'_, '_>,
+    ) -> Result<(), StorageError> {
+        let mut layers = self.layers(name);
+        while let Some(digest) = layers.try_next().await? {
+            self.check_link(&Key::Layer(name.clone(), digest), look)
+                .await?;
+        }
+        let mut revisions = self.revisions(name);
+        while let Some(digest) = revisions.try_next().await? {
+            let key = Key::Revision(name.clone(), digest);
+            look.checked.revisions += 1;
+            if let Some(target) = self.check_link(&key, look).await?
+                && !self.has_bytes(&target, look).await?
+            {
+                look.found(TraceKind::MissingManifest, key.path().as_str());
+            }
+        }
+        let mut tags = self.all_tags(name);
+        while let Some(tag) = tags.try_next().await? {
+            let path = Key::TagCurrent(name.clone(), tag).path();
+            look.checked.tags += 1;
+            let record = self.records.get(&path).await?;
+            let Some(digest) = record.and_then(|record| parse_link(&record.value)) else {
+                look.found(TraceKind::EmptyTag, path.as_str());
+                continue;
+            };
+            let revision = Key::Revision(name.clone(), digest).path();
+            if self.records.get(&revision).await?.is_none() {
+                look.found(TraceKind::DanglingTag, path.as_str());
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the link leads, if it leads anywhere.
+    async fn check_link(
+        &self,
+        key: &Key,
+        look: &mut Look<'_, '_>,
+    ) -> Result<Option<Digest>, StorageError> {
+        let path = key.path();
+        // It may have gone since it was listed.
+        let Some(record) = self.records.get(&path).await? else {
+            return Ok(None);
+        };
+        let target = parse_link(&record.value);
+        if target.is_none() {
+            look.found(TraceKind::EmptyLink, path.as_str());
+        }
+        Ok(target)
+    }
+
+    /// What is in the trash comes back when it is asked for.
+    async fn has_bytes(
+        &self,
+        digest: &Digest,
+        look: &mut Look<'_, '_>,
+    ) -> Result<bool, StorageError> {
+        match self.blobs.stat(digest).await {
+            Ok(_) => return Ok(true),
+            Err(StorageError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        if look.trash.is_none() {
+            let retired = self.blobs.list_retired().map_ok(|copy| copy.digest);
+            look.trash = Some(retired.try_collect().await?);
+        }
+        Ok(look
+            .trash
+            .as_ref()
+            .is_some_and(|trash| trash.contains(digest)))
+    }
+
+    async fn check_uploads(
+        &self,
+        name: &RepositoryName,
+        look: &mut Look<'_, '_>,
+    ) -> Result<(), StorageError> {
+        let dir = Dir::ForeignUploads(name.clone()).path();
+        let mut entries = self.records.list(ListQuery::children(dir.clone()));
+        while let Some(entry) = entries.try_next().await? {
+            look.found(TraceKind::Upload, format!("{dir}/{}", entry.name()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
