@@ -31,6 +31,7 @@ mod records;
 mod space;
 mod staged;
 mod store;
+mod survey;
 mod sweep;
 mod trash;
 mod upload;

@@ -18,7 +18,8 @@ use crate::error::{Holder, OpenError};
 /// needed and a read-only mount will do.
 #[derive(Debug)]
 pub(crate) struct RootLock {
-    _root: File,
+    /// None of a root that a server would make first.
+    root: Option<File>,
     /// Of a collection, which may run beside servers that do not write, and beside no other
     /// collection.
     _tree: Option<File>,
@@ -33,14 +34,30 @@ impl RootLock {
             _ => File::try_lock_shared,
         };
         let tree = root.join(Dir::Tree.path().as_str());
+        let absent = mode == OpenMode::Check && !root.exists();
         Ok(Self {
-            _root: lock(root, kind)?,
+            root: match absent {
+                true => None,
+                false => Some(lock(root, kind)?),
+            },
             // Without a tree there is nothing to collect.
             _tree: match mode == OpenMode::Collect && tree.is_dir() {
                 true => Some(lock(&tree, File::try_lock)?),
                 false => None,
             },
         })
+    }
+
+    /// Who else has a lock on the root, as far as the system tells.
+    pub(crate) fn other(&self) -> Option<Holder> {
+        let metadata = self.root.as_ref()?.metadata().ok()?;
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        let mut pids = flocks(&locks, metadata.dev(), metadata.ino());
+        // One of them is ours, under whatever number.
+        let ours = pids.iter().position(|pid| *pid == Some(std::process::id()));
+        let ours = ours.or_else(|| pids.iter().position(Option::is_none))?;
+        pids.swap_remove(ours);
+        pids.first().map(|pid| named(*pid))
     }
 }
 
@@ -67,28 +84,37 @@ fn lock(dir: &Path, kind: fn(&File) -> Result<(), TryLockError>) -> Result<File,
 fn holder_of(root: &File) -> io::Result<Holder> {
     let metadata = root.metadata()?;
     let locks = fs::read_to_string("/proc/locks")?;
-    let pid = holder_in(&locks, metadata.dev(), metadata.ino());
-    let name = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-    Ok(Holder {
-        pid,
-        name: name.map(|name| name.trim_end().to_owned()),
-    })
+    Ok(named(holder_in(&locks, metadata.dev(), metadata.ino())))
 }
 
-/// Who holds this inode, by proc_locks(5). A holder in another PID namespace shows as 0 or
-/// below, and a request that waits as `->`.
+fn named(pid: Option<u32>) -> Holder {
+    let name = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+    Holder {
+        pid,
+        name: name.map(|name| name.trim_end().to_owned()),
+    }
+}
+
+/// Who holds this inode.
 fn holder_in(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    flocks(locks, device, inode).into_iter().flatten().next()
+}
+
+/// All who hold this inode, by proc_locks(5). A holder in another PID namespace shows as 0 or
+/// below, and a request that waits as `->`.
+fn flocks(locks: &str, device: u64, inode: u64) -> Vec<Option<u32>> {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let wanted = format!("{major:02x}:{minor:02x}:{inode}");
-    locks.lines().find_map(|line| {
+    let holder = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         match *fields.as_slice() {
             [_, "FLOCK", _, _, pid, file, ..] if file == wanted => {
-                pid.parse().ok().filter(|pid| *pid > 0)
+                Some(pid.parse().ok().filter(|pid| *pid > 0))
             }
             _ => None,
         }
-    })
+    };
+    locks.lines().filter_map(holder).collect()
 }
 
 #[cfg(test)]
@@ -106,6 +132,7 @@ mod tests {
         assert_eq!(holder_in(locks, device, 42), Some(10));
         assert_eq!(holder_in(locks, device, 43), None);
         assert_eq!(holder_in("", device, 42), None);
+        assert_eq!(flocks(locks, device, 42), [None, Some(10)]);
     }
 
     #[test]

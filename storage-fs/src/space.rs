@@ -53,6 +53,12 @@ impl Space {
         Ok(())
     }
 
+    /// Bytes that blobs may take now; `None` where the system knows no end.
+    pub(crate) fn room(&self) -> Result<Option<u64>, StorageError> {
+        let look = self.look()?;
+        Ok((look.room < u64::MAX).then_some(look.room))
+    }
+
     fn look(&self) -> Result<Look, StorageError> {
         let stat = rustix::fs::statvfs(&self.root)
             .map_err(|errno| fault("asking for free space")(errno.into()))?;

@@ -17,7 +17,7 @@ use registry_core::{Algorithm, StorageError};
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::error::{OpenError, broken, fault};
 use crate::lists::{Lists, TEMP_PREFIX};
 use crate::lock::RootLock;
@@ -39,8 +39,9 @@ pub(crate) struct Store {
     pub(crate) record_locks: PathLocks,
     pub(crate) clock: Clock,
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) durability: Durability,
+    pub(crate) lock: RootLock,
     recent: Recent,
-    _lock: RootLock,
 }
 
 impl Store {
@@ -58,10 +59,15 @@ impl Store {
             Publisher::make_root(&config.rootdirectory).map_err(unusable("making"))?;
         }
         // Absolute, so that it stays the same wherever the process goes.
-        let root = config
-            .rootdirectory
-            .canonicalize()
-            .map_err(unusable("opening"))?;
+        let root = match config.rootdirectory.canonicalize() {
+            // A server would make it, and who only looks does not.
+            Err(error) if mode == OpenMode::Check && error.kind() == io::ErrorKind::NotFound => {
+                std::path::absolute(&config.rootdirectory)
+            }
+            Ok(root) if !root.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+            root => root,
+        }
+        .map_err(unusable("opening"))?;
         let mut store = Self {
             mode,
             publisher: Publisher::new(&root, config.durability),
@@ -71,7 +77,8 @@ impl Store {
             clock: Clock::new(None),
             permits: Arc::new(Semaphore::new(config.threads())),
             recent: Recent::new(Dir::Repositories.path()),
-            _lock: RootLock::take(&root, mode)?,
+            durability: config.durability,
+            lock: RootLock::take(&root, mode)?,
             root,
         };
         store.is_on_one_device()?;
@@ -98,6 +105,11 @@ impl Store {
             "opened the filesystem store"
         );
         Ok(store)
+    }
+
+    /// The directory above the tree.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Where this path of the tree lies.

@@ -7,6 +7,7 @@ mod memory;
 mod reader;
 mod record;
 mod spool;
+mod survey;
 mod sweep;
 mod upload;
 
@@ -30,6 +31,7 @@ pub use self::record::{
     Durability, Guarantees, ListQuery, OpenMode, Outcome, PutMode, Record, RecordEntry, Version,
 };
 pub use self::spool::{BlobName, Spooled, WholeBlobs};
+pub use self::survey::{Obstacle, Survey};
 pub use self::sweep::Sweep;
 pub use self::upload::{Checkpoint, UploadHint, UploadId, Verified};
 
@@ -235,31 +237,38 @@ pub struct Storage {
     pub blobs: Arc<dyn BlobStore>,
     /// Small documents.
     pub records: Arc<dyn RecordStore>,
+    /// What the driver says of the store, if it was opened with [`OpenMode::Check`].
+    pub survey: Survey,
 }
 
 impl Storage {
     /// From two halves.
     #[must_use]
     pub fn new(blobs: Arc<dyn BlobStore>, records: Arc<dyn RecordStore>) -> Self {
-        Self { blobs, records }
+        Self {
+            blobs,
+            records,
+            survey: Survey::default(),
+        }
+    }
+
+    /// The same, with what the driver says of it.
+    #[must_use]
+    pub fn surveyed(mut self, survey: Survey) -> Self {
+        self.survey = survey;
+        self
     }
 
     /// From one driver that is both.
     pub fn from_driver<D: BlobStore + RecordStore>(driver: D) -> Self {
         let driver = Arc::new(driver);
-        Self {
-            blobs: Arc::clone(&driver) as _,
-            records: driver,
-        }
+        Self::new(Arc::clone(&driver) as _, driver)
     }
 
     /// From one driver that takes whole blobs only; uploads are kept among its records.
     pub fn spooled<D: WholeBlobs + RecordStore>(driver: D, ambient: Ambient) -> Self {
         let driver = Arc::new(driver);
         let spooled = Spooled::new(Arc::clone(&driver) as _, Arc::clone(&driver) as _, ambient);
-        Self {
-            blobs: Arc::new(spooled),
-            records: driver,
-        }
+        Self::new(Arc::new(spooled), driver)
     }
 }

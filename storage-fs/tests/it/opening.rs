@@ -1,12 +1,17 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use registry_core::storage::{OpenMode, Outcome, PutMode, StorageError};
+use registry_core::storage::{OpenMode, Outcome, PutMode, StorageError, Survey};
 use registry_core::testing::{content, publish, upload_id};
 use registry_core::{Digest, layout::Key};
-use storage_fs::{Config, OpenError};
+use storage_fs::{Config, FsDriver, OpenError};
 
 use crate::store::{open, open_in, try_open};
+
+fn open_driver(root: &Path, mode: OpenMode) -> FsDriver {
+    storage_fs::open(&Config::new(root), mode).unwrap()
+}
 
 #[tokio::test]
 async fn a_second_server_is_refused_and_told_who_has_the_root() {
@@ -36,10 +41,40 @@ async fn a_read_only_server_and_an_offline_collection_share_the_root() {
 fn serving_makes_the_root_and_looking_at_it_does_not() {
     let above = tempfile::tempdir().unwrap();
     let root = above.path().join("a/b");
-    assert!(try_open(&root, OpenMode::Check).is_err());
-    assert!(!root.exists());
+    assert!(try_open(&root, OpenMode::ReadOnly).is_err());
+    let looked = open_driver(&root, OpenMode::Check).survey();
+    assert!(looked.serve.is_none(), "{looked:?}");
+    let why = looked.read_only.unwrap().to_string();
+    assert!(why.contains(root.to_str().unwrap()), "{why}");
+    assert!(!above.path().join("a").exists());
     try_open(&root, OpenMode::Serve).unwrap();
     assert!(root.is_dir());
+}
+
+#[test]
+fn what_would_keep_a_server_from_writing_is_told_without_writing() {
+    let above = tempfile::tempdir().unwrap();
+    let look = |root| open_driver(root, OpenMode::Check).survey();
+    let fact = |survey: &Survey, name| {
+        let found = survey.facts.iter().find(|fact| fact.0 == name);
+        found.map(|fact| fact.1.clone())
+    };
+    let survey = look(above.path());
+    assert!(survey.serve.is_none() && survey.read_only.is_none());
+    assert_eq!(fact(&survey, "durability").unwrap(), "full");
+    assert_eq!(fact(&survey, "held by").unwrap(), "nobody else");
+    assert!(fact(&survey, "room").unwrap().ends_with(" bytes of blobs"));
+
+    // A file where the tree should begin, and another as the root itself.
+    let file = above.path().join("docker");
+    fs::write(&file, "").unwrap();
+    let survey = look(above.path());
+    let why = survey.serve.unwrap().to_string();
+    assert!(why.starts_with("making a file below"), "{why}");
+    assert!(survey.read_only.is_none());
+    let refused = try_open(&file, OpenMode::Check).unwrap_err();
+    assert!(matches!(refused, OpenError::Unusable { .. }), "{refused:?}");
+    assert_eq!(fs::read_dir(above.path()).unwrap().count(), 1);
 }
 
 #[tokio::test]
@@ -143,7 +178,7 @@ fn a_root_that_cannot_be_written_is_refused_at_the_start() {
 async fn modes_of_new_files_and_directories_are_left_to_the_umask() {
     let store = open();
     let probe = store.plant("probe/file", "");
-    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let digest: Digest = publish(&store.storage, &content(1, 10)).await;
     let _ = store.put(&Key::UploadSecret, "x", PutMode::Replace).await;
     let blob = store.path(&Key::Blob(digest));
