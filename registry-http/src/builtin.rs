@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 
 use registry_core::storage::{MemoryDriver, Storage};
+#[cfg(feature = "fs")]
+use registry_core::storage::{OpenMode, Survey};
 
 use crate::ambient::ambient;
 use crate::factories::Factories;
@@ -17,9 +19,15 @@ pub(crate) fn register(factories: &mut Factories) {
         "filesystem",
         |config: storage_fs::Config, mode| async move {
             // It looks at the disk, which takes as long as it takes.
-            let opened =
-                tokio::task::spawn_blocking(move || storage_fs::open(&config, mode)).await??;
-            Ok::<_, registry_core::BoxError>(Storage::from_driver(opened))
+            let opening = move || {
+                let driver = storage_fs::open(&config, mode)?;
+                let survey = match mode {
+                    OpenMode::Check => driver.survey(),
+                    _ => Survey::default(),
+                };
+                Ok::<_, registry_core::BoxError>(Storage::from_driver(driver).surveyed(survey))
+            };
+            tokio::task::spawn_blocking(opening).await?
         },
     );
 }

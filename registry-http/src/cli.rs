@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::accept::Passed;
+use crate::check::{CheckArguments, Report};
 use crate::collect::{self, CollectArguments};
 use crate::config::{Config, Source};
 use crate::server::{Builder, Error};
@@ -38,6 +39,13 @@ enum Command {
         /// YAML file; without one REGISTRY_CONFIGURATION_PATH names it, or built-in defaults count
         config: Option<PathBuf>,
     },
+    /// Show what counts, and open everything once without serving
+    Check {
+        #[command(flatten)]
+        arguments: CheckArguments,
+        /// What `serve` would be given
+        config: Option<PathBuf>,
+    },
     /// Remove what no manifest needs
     GarbageCollect {
         #[command(flatten)]
@@ -51,6 +59,7 @@ enum Command {
 #[derive(Debug)]
 enum Work {
     Serve,
+    Check(CheckArguments),
     Collect(CollectArguments),
 }
 
@@ -73,6 +82,7 @@ pub(crate) fn run(builder: Builder) -> ExitCode {
     };
     let done = match work {
         Work::Serve => serve(builder, &source, &variables),
+        Work::Check(arguments) => check(builder, arguments, &source, &variables),
         Work::Collect(arguments) => collect(builder, arguments, &source, &variables),
     };
     match done {
@@ -103,6 +113,7 @@ fn work(
     }
     let (work, named) = match arguments.command {
         Some(Command::Serve { config }) => (Work::Serve, config),
+        Some(Command::Check { arguments, config }) => (Work::Check(arguments), config),
         Some(Command::GarbageCollect { arguments, config }) => (Work::Collect(arguments), config),
         None => (Work::Serve, None),
     };
@@ -139,6 +150,24 @@ fn serve(
     // A disk that does not answer keeps a thread, and is not to keep the process.
     runtime.shutdown_timeout(THREADS);
     code
+}
+
+fn check(
+    builder: Builder,
+    arguments: CheckArguments,
+    source: &Source,
+    variables: &[(String, String)],
+) -> Result<ExitCode, Error> {
+    let config = Config::load_to_maintain(source, variables)?;
+    let runtime = start().map_err(|source| Error::System {
+        doing: "starting threads",
+        source,
+    })?;
+    let mut report = Report::new(arguments);
+    Ok(match runtime.block_on(builder.check(config, &mut report)) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 fn collect(
@@ -294,6 +323,19 @@ mod tests {
             let (work, source) = work(arguments, &[]).unwrap();
             assert!(matches!(work, Work::Collect(_)), "{work:?}");
             assert_eq!(source, Source::File(PathBuf::from("config.yml")));
+        }
+    }
+
+    #[test]
+    fn a_check_takes_what_serving_takes() {
+        for (arguments, expected) in [
+            (&["check"][..], Source::BuiltIn),
+            (
+                &["check", "--json", "--all", "x.yml"],
+                Source::File("x.yml".into()),
+            ),
+        ] {
+            assert_eq!(parse(arguments, &[]).unwrap(), expected);
         }
     }
 

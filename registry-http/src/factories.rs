@@ -91,7 +91,8 @@ impl Factories {
         })
     }
 
-    fn kinds(&self) -> Vec<&'static str> {
+    /// All kinds that are known.
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
         self.storage.keys().copied().collect()
     }
 }

@@ -32,6 +32,7 @@ mod auth;
 mod body;
 mod budget;
 mod builtin;
+mod check;
 mod cli;
 mod collect;
 pub mod config;

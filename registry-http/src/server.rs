@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::accept::{self, AcceptLimits, Listener, Passed, UnixSocket};
 use crate::ambient::{ambient, probe};
 use crate::app::{App, AppConfig};
+use crate::check::{self, Report};
 use crate::config::{Config, ConfigError, Net, Source, UploadPurging, UrlLists};
 use crate::factories::Factories;
 use crate::{builtin, cli, endpoint};
@@ -230,6 +231,12 @@ impl Builder {
             .map_err(Error::Registry)
     }
 
+    /// Opens once what a server needs, without serving, and tells what it found; whether a server
+    /// would start.
+    pub(crate) async fn check(self, config: Config, report: &mut Report) -> bool {
+        check::check(&self.factories, config, report).await
+    }
+
     /// Is the program `registry`: reads its arguments, serves, and says how that ended.
     pub fn run(self) -> ExitCode {
         cli::run(self)
@@ -246,15 +253,29 @@ fn allowed(config: &Config) -> &'static str {
 }
 
 async fn open(factories: &Factories, config: &Config, mode: OpenMode) -> Result<Storage, Error> {
+    open_telling(factories, config, mode, |warning| {
+        tracing::warn!("{warning}");
+    })
+    .await
+}
+
+/// The same, and hands over each warning about a key that the driver does not know.
+pub(crate) async fn open_telling(
+    factories: &Factories,
+    config: &Config,
+    mode: OpenMode,
+    warn: impl FnMut(String),
+) -> Result<Storage, Error> {
     let kind = config.driver.kind.as_str();
     let open = factories
         .storage(kind)
         .map_err(|message| config.refuse(&["storage", kind], message))?;
     let (opening, unwanted) =
         open(&config.driver.section, kind, mode).map_err(|error| config.explain(error))?;
-    for warning in config.unknown_to_driver(&unwanted) {
-        tracing::warn!("{warning}");
-    }
+    config
+        .unknown_to_driver(&unwanted)
+        .into_iter()
+        .for_each(warn);
     opening.await.map_err(|source| Error::Storage {
         kind: kind.to_owned(),
         source,
@@ -262,7 +283,7 @@ async fn open(factories: &Factories, config: &Config, mode: OpenMode) -> Result<
 }
 
 /// On the socket that was passed, or else where the configuration says.
-async fn listen(config: &Config, passed: Option<Passed>) -> Result<Listener, Error> {
+pub(crate) async fn listen(config: &Config, passed: Option<Passed>) -> Result<Listener, Error> {
     let addr = &config.http.addr;
     let opened = match (passed, config.http.net) {
         (Some(passed), _) => passed.listen(),
@@ -279,7 +300,7 @@ async fn listen(config: &Config, passed: Option<Passed>) -> Result<Listener, Err
     })
 }
 
-fn options(config: &mut Config) -> Options {
+pub(crate) fn options(config: &mut Config) -> Options {
     let mut options = Options::new(ambient());
     options.delete = config.delete;
     options.secret = config.http.secret.take();

@@ -214,6 +214,12 @@ impl Node {
     }
 }
 
+/// All of them, as they are written here.
+#[cfg(test)]
+pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().copied()
+}
+
 /// All of them, as a tree.
 pub(crate) fn tree() -> &'static Node {
     static TREE: OnceLock<Node> = OnceLock::new();

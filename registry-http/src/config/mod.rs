@@ -3,11 +3,16 @@
 //! Every key is honoured, or named in a warning; what protects and cannot be honoured is refused
 //! (`refuse.rs`).
 
+pub(crate) mod described;
+#[cfg(all(test, feature = "fs"))]
+mod docs;
 pub(crate) mod duration;
+pub(crate) mod effective;
 pub(crate) mod known;
 pub(crate) mod layers;
 mod refuse;
 mod settings;
+pub(crate) mod status;
 pub(crate) mod typed;
 
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 
 use figment::value::Value;
 
-use super::ConfigError;
 use super::layers::{Layers, find};
+use super::{Config, ConfigError};
 
 /// Keys that protect, or make the registry another thing altogether.
 const REFUSED: &[(&[&str], &str)] = &[
@@ -38,6 +38,13 @@ const REFUSED: &[(&[&str], &str)] = &[
         "handing out tokens is not part of this release",
     ),
 ];
+
+impl Config {
+    /// What leaves the registry less protected than was asked for, if anything does.
+    pub(crate) fn refusal(&self) -> Option<ConfigError> {
+        check(&self.layers).err()
+    }
+}
 
 /// Refuses what would leave the registry less protected than it was configured to be.
 pub(super) fn check(layers: &Layers) -> Result<(), ConfigError> {

@@ -9,6 +9,8 @@
 
 mod access;
 mod blobs;
+#[cfg(feature = "fs")]
+mod checking;
 mod client;
 #[cfg(feature = "fs")]
 mod collecting;

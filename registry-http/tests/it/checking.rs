@@ -1,0 +1,266 @@
+//! `registry check`: what it says of a configuration and a store, and that it leaves both alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::manifests::image;
+use crate::server::{Server, Setup, command};
+
+const READ_ONLY: Setup<'_> = Setup {
+    more: "",
+    variables: &[("REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED", "true")],
+    through: &[],
+};
+
+/// A stopped server, in whose store there is one image.
+fn stopped() -> Server {
+    let mut server = Server::with("filesystem", Setup::default());
+    server.push_manifest("app", "v1", &image(&server, "app", "layer"));
+    server.process.signal("TERM");
+    assert!(server.process.end().success());
+    server
+}
+
+fn check(dir: &Path, flags: &[&str], setup: Setup) -> Output {
+    let mut check = command(&[]);
+    check.arg("check").args(flags).arg("config.yml");
+    check
+        .env_clear()
+        .env("REGISTRY_HTTP_ADDR", "127.0.0.1:0")
+        .envs(setup.variables.iter().copied());
+    check.current_dir(dir).output().unwrap()
+}
+
+fn add(server: &Server, more: &str) {
+    let file = server.root.path().join("config.yml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(file, config + more).unwrap();
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = out(output);
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Every file and directory, with what would show that somebody wrote to it.
+fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (u64, i64, i64, Vec<u8>)> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        let mut paths = vec![dir.clone()];
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => dirs.push(path),
+                false => paths.push(path),
+            }
+        }
+        for path in paths {
+            let metadata = path.metadata().unwrap();
+            let content = fs::read(&path).unwrap_or_default();
+            let times = (metadata.mtime(), metadata.mtime_nsec());
+            found.insert(path, (metadata.ino(), times.0, times.1, content));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_counts_is_shown_with_its_origin_and_without_secrets() {
+    let server = stopped();
+    add(
+        &server,
+        "http: { secret: hush, adr: x }\nhealth: { storagedriver: { enabled: true } }\n",
+    );
+    let variables = &[("REGISTRY_LOG_LEVEL", "warn")];
+    let setup = Setup {
+        variables,
+        ..Setup::default()
+    };
+    let output = check(server.root.path(), &[], setup);
+    assert!(output.status.success(), "{output:?}");
+    let text = out(&output);
+    for said in [
+        "  log.level = warn  [REGISTRY_LOG_LEVEL]\n",
+        "  http.secret = (hidden)  [config.yml:",
+        "  storage.filesystem.maxthreads = 100  [default]\n",
+        "  storage.delete.enabled = true  [config.yml:4:13]\n",
+        "did you mean `http.addr`?\n",
+        "  durability: full\n",
+        "  held by: nobody else\n",
+        "  1 repositories, 1 manifests, 1 tags, 0 traces of crashes\n",
+        "  this could be served\n",
+    ] {
+        assert!(text.contains(said), "{said:?} in {text}");
+    }
+    assert!(!text.contains("hush"), "{text}");
+    assert_eq!(err(&output), "");
+}
+
+#[test]
+fn the_traces_of_a_crash_are_told_and_nothing_is_written() {
+    let server = stopped();
+    let digits = "0".repeat(64);
+    let revision = format!("repositories/app/_manifests/revisions/sha256/{digits}/link");
+    let plant = |path: &str, content: &str| {
+        let path = server.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    plant(&revision, &format!("sha256:{digits}"));
+    plant(
+        &format!("repositories/app/_layers/sha256/{digits}/link"),
+        "",
+    );
+    plant("repositories/app/_manifests/tags/cut/current/link", "");
+    plant(
+        "repositories/app/_manifests/tags/far/current/link",
+        &format!("sha256:{}", "1".repeat(64)),
+    );
+    plant("repositories/begun/_uploads/an-id/startedat", "");
+    for n in 0..25 {
+        plant(&format!("repositories/app/_uploads/{n:02}/data"), "");
+    }
+    let before = snapshot(server.root.path());
+    let output = check(server.root.path(), &["--json"], Setup::default());
+    let all = check(server.root.path(), &["--json", "--all"], Setup::default());
+    let text = check(server.root.path(), &[], Setup::default());
+    assert_eq!(snapshot(server.root.path()), before);
+    assert!(
+        output.status.success() && all.status.success(),
+        "{output:?}"
+    );
+
+    let said = lines(&output);
+    let of = |kind: &str| {
+        let traces = said
+            .iter()
+            .filter(|line| line["seen"] == "trace" && line["kind"] == kind);
+        let paths = traces.map(|line| line["path"].as_str().unwrap().to_owned());
+        paths.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of("missing-manifest"),
+        [format!("docker/registry/v2/{revision}")]
+    );
+    for (kind, end) in [
+        ("empty-link", &*format!("_layers/sha256/{digits}/link")),
+        ("empty-tag", "tags/cut/current/link"),
+        ("dangling-tag", "tags/far/current/link"),
+    ] {
+        assert!(
+            of(kind).len() == 1 && of(kind)[0].ends_with(end),
+            "{said:?}"
+        );
+    }
+    assert_eq!(of("upload").len(), 20);
+    let end = said.last().unwrap();
+    assert_eq!(
+        (&end["traces"], &end["servable"]),
+        (&30.into(), &true.into())
+    );
+    let uploads = lines(&all);
+    let uploads = uploads.iter().filter(|line| line["kind"] == "upload");
+    assert_eq!(uploads.count(), 26);
+    assert!(
+        out(&text).contains("never ended: 6 more (--all)"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn what_would_not_be_served_is_told_in_the_same_words() {
+    let mut server = stopped();
+    let refused = |server: &Server, setup: Setup| {
+        let output = check(server.root.path(), &[], setup);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(out(&output).ends_with("  this could not be served\n"));
+        let served = server.beside(setup).err().unwrap();
+        let said = err(&output);
+        let last = served.lines.last().unwrap();
+        assert!(said.lines().any(|line| line == last), "{last} in {said}");
+        said
+    };
+    server.restart();
+    let held = refused(&server, Setup::default());
+    assert!(
+        held.contains(&format!("process {}", server.process.id())),
+        "{held}"
+    );
+
+    // One that only reads lets others in who only read.
+    server.restart_with(READ_ONLY);
+    let held = refused(&server, Setup::default());
+    assert!(
+        held.contains(&format!("process {}", server.process.id())),
+        "{held}"
+    );
+    let beside = check(server.root.path(), &[], READ_ONLY);
+    assert!(beside.status.success(), "{beside:?}");
+    let holder = format!("held by: process {}", server.process.id());
+    assert!(out(&beside).contains(&holder), "{beside:?}");
+
+    let address = server.address.to_string();
+    let taken = [READ_ONLY.variables[0], ("REGISTRY_HTTP_ADDR", &*address)];
+    let setup = Setup {
+        variables: &taken,
+        ..READ_ONLY
+    };
+    assert!(refused(&server, setup).contains("listening on 127.0.0.1:"));
+    server.process.kill();
+    for more in [
+        "auth: { silly: { realm: a, service: b } }\n",
+        "version: 2\n",
+        "log: [x]\n",
+    ] {
+        let config = fs::read_to_string(server.root.path().join("storage.yml")).unwrap();
+        let whole = match more.starts_with("version") {
+            true => config.replace("version: 0.1\n", more),
+            false => config + more,
+        };
+        fs::write(server.root.path().join("config.yml"), whole).unwrap();
+        let output = check(server.root.path(), &[], Setup::default());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let serve = command(&[])
+            .args(["serve", "config.yml"])
+            .env_clear()
+            .current_dir(server.root.path())
+            .output()
+            .unwrap();
+        assert_eq!(err(&output), err(&serve), "{more}");
+    }
+}
+
+#[test]
+fn a_root_that_is_not_there_is_looked_at_and_not_made() {
+    let above = tempfile::tempdir().unwrap();
+    let config = "version: 0.1\nstorage: { filesystem: { rootdirectory: a/b } }\n";
+    fs::write(above.path().join("config.yml"), config).unwrap();
+    let output = check(above.path(), &[], Setup::default());
+    assert!(output.status.success(), "{output:?}");
+    assert!(out(&output).contains("state: absent"), "{output:?}");
+    let output = check(above.path(), &["--json"], READ_ONLY);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = lines(&output);
+    let problem = said.iter().find(|line| line["seen"] == "problem").unwrap();
+    assert!(
+        problem["message"].as_str().unwrap().contains("a/b"),
+        "{problem}"
+    );
+    assert!(!above.path().join("a").exists());
+}
