@@ -15,6 +15,8 @@ mod client;
 #[cfg(feature = "fs")]
 mod collecting;
 #[cfg(feature = "fs")]
+mod examples;
+#[cfg(feature = "fs")]
 mod lifecycle;
 mod limits;
 mod lists;

@@ -37,13 +37,22 @@ impl Process {
     /// Starts it with no variables but those that the command sets, and waits until it listens
     /// or has ended.
     pub(crate) fn start(command: Command) -> Result<Self, Ended> {
-        Self::start_with(command, Stdio::null())
+        Self::launch(command, Stdio::null(), LISTENS)
     }
 
     /// The same with something on its standard input.
     pub(crate) fn start_with(command: Command, stdin: Stdio) -> Result<Self, Ended> {
+        Self::launch(command, stdin, LISTENS)
+    }
+
+    /// The same of a program that has other words for where it listens.
+    pub(crate) fn start_saying(command: Command, listens: &str) -> Result<Self, Ended> {
+        Self::launch(command, Stdio::null(), listens)
+    }
+
+    fn launch(command: Command, stdin: Stdio, listens: &str) -> Result<Self, Ended> {
         let (mut child, log, access) = spawn(command, stdin);
-        match log.find(LISTENS) {
+        match log.find(listens) {
             Some(line) => {
                 let socket = line.contains(".sock").then_some(NOWHERE);
                 let address = address_in(&line).or(socket);
