@@ -158,12 +158,19 @@ fn check(
     source: &Source,
     variables: &[(String, String)],
 ) -> Result<ExitCode, Error> {
-    let config = Config::load_to_maintain(source, variables)?;
+    let mut report = Report::new(arguments);
+    let config = match Config::load_to_maintain(source, variables) {
+        Ok(config) => config,
+        Err(error) => {
+            report.problem(&error);
+            report.end(None);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let runtime = start().map_err(|source| Error::System {
         doing: "starting threads",
         source,
     })?;
-    let mut report = Report::new(arguments);
     Ok(match runtime.block_on(builder.check(config, &mut report)) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

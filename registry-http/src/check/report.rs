@@ -90,7 +90,7 @@ impl Report {
     }
 
     /// Something that a server would not start with, in its words.
-    pub(super) fn problem(&mut self, error: &(dyn Error + 'static)) {
+    pub(crate) fn problem(&mut self, error: &(dyn Error + 'static)) {
         self.servable = false;
         let message = &chain(error);
         if self.arguments.json {
@@ -134,7 +134,7 @@ impl Report {
     }
 
     /// Whether a server would start.
-    pub(super) fn end(&mut self, checked: Option<Checked>) -> bool {
+    pub(crate) fn end(&mut self, checked: Option<Checked>) -> bool {
         let servable = self.servable;
         if self.arguments.json {
             self.object(&Line::End { servable, checked });

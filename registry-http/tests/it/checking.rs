@@ -243,6 +243,11 @@ fn what_would_not_be_served_is_told_in_the_same_words() {
             .output()
             .unwrap();
         assert_eq!(err(&output), err(&serve), "{more}");
+        let said = lines(&check(server.root.path(), &["--json"], Setup::default()));
+        let problem = said.iter().find(|line| line["seen"] == "problem").unwrap();
+        let message = problem["message"].as_str().unwrap();
+        assert_eq!(err(&serve), format!("registry: {message}\n"));
+        assert_eq!(said.last().unwrap()["servable"], false);
     }
 }
 
