@@ -141,6 +141,11 @@ impl Repository {
             return Ok(None);
         }
         let beside = self.inner.digests.shared(target).await;
+        if digest != target {
+            // distribution serves it by way of this one.
+            self.put_link(&Key::Layer(self.name.clone(), *target), target)
+                .await?;
+        }
         self.put_link(&Key::Layer(self.name.clone(), *digest), target)
             .await?;
         drop(beside);

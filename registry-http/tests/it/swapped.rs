@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::server::{Server, sha256};
+use crate::client::Request;
+use crate::server::{Server, sha256, sha512};
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -99,4 +100,28 @@ fn a_subject_counts_whatever_stands_beside_it_and_only_where_it_is_one() {
     );
     let listed = server.get(&format!("/v2/a/referrers/{digest}")).json();
     assert_eq!(listed["manifests"].as_array().unwrap().len(), 2, "{listed}");
+}
+
+#[test]
+fn a_blob_under_two_digests_is_mounted_with_both_links() {
+    let server = Server::start("filesystem");
+    let digest = server.push_blob("source", b"mounted");
+    // As distribution keeps what it takes under a sha512 digest.
+    let wide = sha512(b"mounted");
+    let link = |repository: &str, digest: &str| {
+        let digest = digest.replacen(':', "/", 1);
+        server.at(&format!("repositories/{repository}/_layers/{digest}/link"))
+    };
+    let alias = link("source", &wide);
+    fs::create_dir_all(alias.parent().unwrap()).unwrap();
+    fs::write(alias, &digest).unwrap();
+    let target = format!("/v2/target/blobs/uploads/?mount={wide}&from=source");
+    assert_eq!(server.send(Request::new("POST", &target)).status, 201);
+    // distribution reads the one and asks for the other.
+    for named in [&wide, &digest] {
+        let held = fs::read_to_string(link("target", named)).unwrap();
+        assert_eq!(held, digest, "{named}");
+        let got = server.get(&format!("/v2/target/blobs/{named}"));
+        assert_eq!((got.status, &got.body[..]), (200, &b"mounted"[..]));
+    }
 }
