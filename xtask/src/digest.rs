@@ -1,6 +1,6 @@
-//! SHA-256 as registries write it, and bytes that nobody else has.
+//! Digests as registries write them, and bytes that nobody else has.
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 /// Hashes what passes.
 #[derive(Clone, Debug, Default)]
@@ -13,12 +13,16 @@ impl Hasher {
 
     /// `sha256:` and the hexadecimal digits.
     pub(crate) fn finish(self) -> String {
-        let mut text = String::from("sha256:");
-        for byte in self.0.finalize() {
-            text += &format!("{byte:02x}");
-        }
-        text
+        spelled("sha256", &self.0.finalize())
     }
+}
+
+fn spelled(algorithm: &str, hash: &[u8]) -> String {
+    let mut text = format!("{algorithm}:");
+    for byte in hash {
+        text += &format!("{byte:02x}");
+    }
+    text
 }
 
 /// The digest of all of it.
@@ -26,6 +30,11 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     let mut hasher = Hasher::default();
     hasher.update(bytes);
     hasher.finish()
+}
+
+/// The digest of all of it, by SHA-512.
+pub(crate) fn digest512(bytes: &[u8]) -> String {
+    spelled("sha512", &Sha512::digest(bytes))
 }
 
 /// A stream that no compression makes smaller; the same seed gives the same one.

@@ -61,10 +61,7 @@ static COMMANDS: &[Command] = &[
         about: "start the registry and let real clients use it: the core set, or more",
         options: &[
             switch("--all", "docker, buildah, ctr and helm, too"),
-            switch(
-                "--install",
-                "install the clients that are missing (apt-get, go install)",
-            ),
+            switch("--install", "install what is missing (apt-get, go install)"),
             valued("--only", "NAME", "this client alone; can be repeated"),
             valued("--storage", "KIND", "what to store on: fs"),
             valued("--auth", "KIND", "how to authenticate: none"),

@@ -10,6 +10,7 @@ mod helm;
 mod podman;
 mod proxy;
 mod skopeo;
+mod swap;
 mod tools;
 mod wire;
 
@@ -73,6 +74,18 @@ static CLIENTS: &[Client] = &[
         tools: &[&tools::CRANE],
         part: Part::Core,
         run: crane::run,
+    },
+    Client {
+        name: "swap-2",
+        tools: &[&tools::DISTRIBUTION_2],
+        part: Part::Core,
+        run: swap::two,
+    },
+    Client {
+        name: "swap-3",
+        tools: &[&tools::DISTRIBUTION_3],
+        part: Part::Core,
+        run: swap::three,
     },
     Client {
         name: "docker",

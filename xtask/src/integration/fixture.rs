@@ -12,7 +12,7 @@ use crate::image::{Descriptor, INDEX, Layout, MANIFEST};
 use crate::server::Server;
 use crate::sh::TempDir;
 
-const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
+pub(super) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
@@ -21,6 +21,8 @@ const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
 pub(super) struct Fixture {
     // Ends before the folder goes.
     pub(super) server: Server,
+    /// What the server was started from.
+    pub(super) binary: PathBuf,
     /// Named `one`, `two` and `both`, the last an index of the others.
     pub(super) images: Layout,
     pub(super) one: Descriptor,
@@ -43,6 +45,7 @@ impl Fixture {
         }
         Ok(Self {
             server,
+            binary: binary.to_owned(),
             images,
             one,
             two,

@@ -1,8 +1,10 @@
 //! Which client needs which programs, and the one command that installs what is missing.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, bail};
 
-use super::Client;
+use super::{Client, Part};
 use crate::sh;
 
 /// Where a program comes from.
@@ -18,6 +20,23 @@ pub(super) enum Source {
 pub(super) struct Tool {
     pub(super) program: &'static str,
     source: Source,
+    /// Names the program where it is not on the path.
+    variable: Option<&'static str>,
+    /// What `--version` says: other programs have that name, too.
+    says: Option<&'static str>,
+}
+
+impl Tool {
+    /// Where it is, if it is here.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        let named = self.variable.and_then(std::env::var_os);
+        let path = named.map_or_else(|| sh::which(self.program), |path| Some(path.into()))?;
+        let Some(says) = self.says else {
+            return Some(path);
+        };
+        let said = sh::output(sh::command(&path).arg("--version")).ok()?;
+        said.contains(says).then_some(path)
+    }
 }
 
 /// The oldest Go that builds the clients.
@@ -31,6 +50,20 @@ pub(super) static CRANE: Tool = go(
 );
 pub(super) static CTR: Tool = debian("ctr", &["containerd"]);
 pub(super) static CURL: Tool = debian("curl", &["curl"]);
+/// `registry:2` of old, as Debian has it.
+pub(super) static DISTRIBUTION_2: Tool = Tool {
+    variable: Some("DISTRIBUTION_2"),
+    says: Some("/distribution "),
+    ..debian("docker-registry", &["docker-registry"])
+};
+pub(super) static DISTRIBUTION_3: Tool = Tool {
+    variable: Some("DISTRIBUTION_3"),
+    says: Some("/distribution/v3 "),
+    ..go(
+        "registry",
+        "github.com/distribution/distribution/v3/cmd/registry@v3.1.1",
+    )
+};
 pub(super) static DOCKER: Tool = debian("docker", &["docker.io", "docker-cli"]);
 pub(super) static DOCKERD: Tool = debian("dockerd", &["docker.io"]);
 pub(super) static HELM: Tool = go("helm", "helm.sh/helm/v3/cmd/helm@v3.22.0");
@@ -41,6 +74,8 @@ const fn debian(program: &'static str, packages: &'static [&'static str]) -> Too
     Tool {
         program,
         source: Source::Debian(packages),
+        variable: None,
+        says: None,
     }
 }
 
@@ -48,6 +83,8 @@ const fn go(program: &'static str, module: &'static str) -> Tool {
     Tool {
         program,
         source: Source::Go(module),
+        variable: None,
+        says: None,
     }
 }
 
@@ -62,38 +99,47 @@ fn absent(client: &Client) -> impl Iterator<Item = &'static Tool> {
         .tools
         .iter()
         .copied()
-        .filter(|tool| sh::which(tool.program).is_none())
+        .filter(|tool| tool.path().is_none())
 }
 
-/// Installs what the clients lack.
+/// Installs what the clients lack. What only those need that are run where they can be had may be
+/// out of reach.
 pub(super) fn install(clients: &[&Client]) -> Result<()> {
-    let absent: Vec<&Tool> = clients.iter().flat_map(|client| absent(client)).collect();
-    let mut packages = Vec::new();
-    for tool in &absent {
-        if let Source::Debian(names) = tool.source {
-            packages.extend(names);
-        }
+    let (mandatory, others): (Vec<&Client>, Vec<&Client>) = clients
+        .iter()
+        .partition(|client| client.part == Part::Mandatory);
+    apt_get(packages(&mandatory)).context("the clients' packages")?;
+    if let Err(error) = apt_get(packages(&others)) {
+        sh::skip("installing packages", &format!("{error:#}"));
     }
-    if !packages.is_empty() {
-        apt_get(packages).context("the clients' packages")?;
-    }
-    for tool in absent {
+    for tool in clients.iter().flat_map(|client| absent(client)) {
         if let Source::Go(module) = tool.source {
             match go_is_too_old() {
                 Some(why) => sh::skip(&format!("installing {}", tool.program), &why),
-                None => sh::run(
-                    sh::command("go")
-                        .args(["install", module])
-                        .env("GOBIN", sh::tools())
-                        .env("CGO_ENABLED", "0"),
-                )?,
+                None => go_install(tool.program, module),
             }
         }
     }
     Ok(())
 }
 
+/// The packages of Debian that the clients lack.
+fn packages(clients: &[&Client]) -> Vec<&'static str> {
+    let absent = clients.iter().flat_map(|client| absent(client));
+    absent
+        .filter_map(|tool| match tool.source {
+            Source::Debian(names) => Some(names),
+            Source::Go(_) => None,
+        })
+        .flatten()
+        .copied()
+        .collect()
+}
+
 fn apt_get(mut packages: Vec<&str>) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
     packages.sort_unstable();
     packages.dedup();
     sh::run(sh::command("apt-get").args(["update", "-qq"]))?;
@@ -107,6 +153,18 @@ fn apt_get(mut packages: Vec<&str>) -> Result<()> {
             .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
+}
+
+fn go_install(program: &str, module: &str) {
+    let installed = sh::run(
+        sh::command("go")
+            .args(["install", module])
+            .env("GOBIN", sh::tools())
+            .env("CGO_ENABLED", "0"),
+    );
+    if let Err(error) = installed {
+        sh::skip(&format!("installing {program}"), &error.to_string());
+    }
 }
 
 /// Why no Go client can be built, if so.
