@@ -94,11 +94,14 @@ impl Shelf {
     }
 
     pub(super) fn add_blob(&mut self, repository: &str, digest: &str, bytes: &[u8]) {
+        self.gone.remove(&format!("{repository}/blobs/{digest}"));
         self.blobs
             .insert(place(repository, digest), bytes.to_owned());
     }
 
     pub(super) fn add_tag(&mut self, repository: &str, tag: &str, digest: &str) {
+        self.gone.remove(&format!("{repository}/manifests/{tag}"));
+        self.half.remove(&(repository.to_owned(), tag.to_owned()));
         let tags = self.tags.entry(repository.to_owned()).or_default();
         tags.insert(tag.to_owned(), digest.to_owned());
     }

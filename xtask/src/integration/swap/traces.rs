@@ -48,6 +48,17 @@ impl Tree {
     }
 }
 
+/// What was torn.
+#[derive(Default)]
+struct Torn {
+    /// Repository, seed and tag.
+    images: Vec<(&'static str, u64, Option<String>)>,
+    /// Files that no collection may take.
+    kept: Vec<PathBuf>,
+    /// Of the artifacts.
+    subject: Value,
+}
+
 /// An image to be damaged.
 struct Victim {
     digest: String,
@@ -60,8 +71,7 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
     // tidy: layout: distribution's tree, seen from outside
     let tree = Tree(folder.join("store/docker/registry/v2"));
     let mut shelf = Shelf::default();
-    let mut kept = Vec::new();
-    let mut note = Value::Null;
+    let mut torn = Torn::default();
     theirs.serve(folder, |to| {
         content::write(to, theirs, 1, false, &mut shelf)
     })?;
@@ -70,14 +80,16 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
             to,
             shelf: &mut shelf,
         };
-        note = tear(&mut writer, &tree, &mut kept)?;
-        Ok(())
+        tear(&mut writer, &tree, &mut torn)
     })?;
     litter(&tree, &shelf)?;
 
     ours.serve(folder, |from| {
         shelf.check(from, ours)?;
-        shelf.check_gone(from)
+        shelf.check_gone(from)?;
+        let rotten = format!("/v2/{ROTTEN}/manifests/latest");
+        from.request("GET", &rotten, &[], b"")?.expect(500)?;
+        Ok(())
     })?;
     // What was torn is pushed again, in a folder that is there already.
     theirs.serve(folder, |to| {
@@ -85,7 +97,7 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
             to,
             shelf: &mut shelf,
         };
-        writer.artifact(TORN, &note, "torn").map(|_| ())
+        writer.artifact(TORN, &torn.subject, "torn").map(|_| ())
     })?;
     for flags in [
         &["--dry-run"][..],
@@ -100,7 +112,7 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
             false if !flags.contains(&"--dry-run") => shelf.keep_needed(),
             false => {}
         }
-        for data in &kept {
+        for data in &torn.kept {
             ensure!(data.is_file(), "{flags:?} took {}", data.display());
         }
         ours.serve(folder, |from| {
@@ -109,17 +121,30 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
         })
         .with_context(|| format!("after our collection with {flags:?}"))?;
     }
+    // Whatever is pushed again is whole again.
+    ours.serve(folder, |to| {
+        let mut writer = Writer {
+            to,
+            shelf: &mut shelf,
+        };
+        for (repository, seed, tag) in &torn.images {
+            writer.image(repository, MANIFEST, *seed, tag.as_deref())?;
+        }
+        shelf.check(to, ours)
+    })
+    .context("pushed again")?;
     for party in others {
         party.serve(folder, |from| shelf.check(from, party))?;
     }
     Ok(())
 }
 
-/// Tears images, and notes what has to be kept of them. Returns the subject of a torn artifact.
-fn tear(writer: &mut Writer<'_>, tree: &Tree, kept: &mut Vec<PathBuf>) -> Result<Value> {
-    let mut seed = 5000;
+/// Tears images, and notes what has to be kept of them.
+fn tear(writer: &mut Writer<'_>, tree: &Tree, torn: &mut Torn) -> Result<()> {
+    let (mut seed, kept, images) = (5000, &mut torn.kept, &mut torn.images);
     let mut push = |writer: &mut Writer<'_>, tag: Option<&str>| -> Result<Victim> {
         seed += 10;
+        images.push((TORN, seed, tag.map(str::to_owned)));
         let image = writer.image(TORN, MANIFEST, seed, tag)?;
         let digest = text(&image["digest"])?;
         let blobs = writer.shelf.blobs_of(TORN, &digest);
@@ -194,10 +219,12 @@ fn tear(writer: &mut Writer<'_>, tree: &Tree, kept: &mut Vec<PathBuf>) -> Result
 
     // Not absent, and so no 404: there are bytes, and they are others.
     let image = writer.image(ROTTEN, MANIFEST, 6000, Some("latest"))?;
+    images.push((ROTTEN, 6000, Some("latest".to_owned())));
     let digest = text(&image["digest"])?;
     empty(&tree.blob(&digest).join("data"))?;
     writer.shelf.rot_manifest(ROTTEN, &digest);
-    Ok(subject)
+    torn.subject = subject;
+    Ok(())
 }
 
 /// Leaves files about that nothing leads to.
