@@ -105,15 +105,11 @@ fn collect_in_turns(
     for (turn, party) in (1..).zip(turns) {
         party.serve(folder, |to| content::write(to, party, turn, false, shelf))?;
         check(shelf, all, folder).with_context(|| format!("after turn {turn}"))?;
-        let flags = if party.kind == Kind::Ours {
-            &THEIRS[..]
-        } else {
-            &OURS
-        };
-        let collector = if party.kind == Kind::Ours {
-            turns[0]
-        } else {
-            ours
+        let (collector, flags) = match party.kind {
+            Kind::Ours => (turns[0], &THEIRS[..]),
+            // The second time the trash stays full, for theirs to meet.
+            _ if turn > 1 => (ours, &OURS[..2]),
+            _ => (ours, &OURS[..]),
         };
         collect(shelf, collector, flags, all, folder)?;
     }
