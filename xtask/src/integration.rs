@@ -78,13 +78,13 @@ static CLIENTS: &[Client] = &[
     Client {
         name: "swap-2",
         tools: &[&tools::DISTRIBUTION_2],
-        part: Part::Core,
+        part: Part::Extra,
         run: swap::two,
     },
     Client {
         name: "swap-3",
         tools: &[&tools::DISTRIBUTION_3],
-        part: Part::Core,
+        part: Part::Extra,
         run: swap::three,
     },
     Client {
