@@ -21,6 +21,7 @@ use crate::endpoint::{self, Endpoint, Limits};
 use crate::error::ApiError;
 use crate::framing;
 use crate::handlers;
+use crate::health::Health;
 use crate::telemetry;
 
 /// How the API answers, as far as the configuration decides it.
@@ -69,6 +70,7 @@ pub(crate) struct App {
     pub(crate) rules: Arc<Rules>,
     /// Of bodies that are held whole.
     pub(crate) budget: Budget,
+    pub(crate) health: Arc<Health>,
     pub(crate) config: AppConfig,
 }
 
@@ -95,12 +97,13 @@ impl fmt::Display for PeerAddr {
 
 impl App {
     /// Open to everyone.
-    pub(crate) fn new(registry: Registry, config: AppConfig) -> Self {
+    pub(crate) fn new(registry: Registry, health: Arc<Health>, config: AppConfig) -> Self {
         Self {
             registry,
             authenticator: Arc::new(Anyone),
             rules: Arc::new(Rules::everything()),
             budget: Budget::new(config.manifest_limit),
+            health,
             config,
         }
     }
@@ -144,6 +147,7 @@ impl App {
         }
         framing::settle_host(&parts.uri, &mut incoming.headers);
         let (operation, result) = match self.parse(&parts.method, &parts.uri) {
+            _ if self.health.is_failing() => ("none", Err(ApiError::Unhealthy)),
             Ok(endpoint) => (
                 endpoint.operation(),
                 self.dispatch(endpoint, peer, &mut incoming).await,

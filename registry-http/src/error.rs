@@ -53,6 +53,9 @@ pub(crate) enum ApiError {
     },
     #[error("temporarily unavailable")]
     Unavailable,
+    /// What a check has seen and said.
+    #[error("health check failed: please see {}", crate::debug::HEALTH)]
+    Unhealthy,
 }
 
 impl ApiError {
@@ -73,7 +76,7 @@ impl ApiError {
             Self::Range { .. } => ErrorCode::RangeInvalid,
             Self::TagInvalid(_) | Self::TooManyTags(_) => ErrorCode::TagInvalid,
             Self::Unauthorized { .. } => ErrorCode::Unauthorized,
-            Self::Crowded | Self::Unavailable => ErrorCode::Unavailable,
+            Self::Crowded | Self::Unavailable | Self::Unhealthy => ErrorCode::Unavailable,
         }
     }
 
@@ -99,7 +102,8 @@ impl ApiError {
 
     /// Whether something is wrong here, and not with the request.
     pub(crate) fn is_fault(&self) -> bool {
-        self.status().is_server_error() && !matches!(self, Self::TransferCoding | Self::Crowded)
+        let known = matches!(self, Self::TransferCoding | Self::Crowded | Self::Unhealthy);
+        self.status().is_server_error() && !known
     }
 
     /// What helps the client; never internals.

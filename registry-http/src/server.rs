@@ -16,6 +16,8 @@ use registry_core::registry::Options;
 use registry_core::storage::{OpenMode, Storage};
 use registry_core::{BoxError, Registry, RegistryError};
 use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::accept::{self, AcceptLimits, Listener, Passed, UnixSocket};
@@ -23,7 +25,9 @@ use crate::ambient::{ambient, probe};
 use crate::app::{App, AppConfig};
 use crate::check::{self, Report};
 use crate::config::{Config, ConfigError, Net, Source, UploadPurging, UrlLists};
+use crate::debug::{self, Debug};
 use crate::factories::Factories;
+use crate::health::{Checks, Health};
 use crate::{builtin, cli, endpoint};
 
 /// Why a server does not start.
@@ -81,8 +85,17 @@ pub struct Server {
     listener: Listener,
     app: Arc<App>,
     registry: Registry,
+    watched: Watched,
     purging: Option<UploadPurging>,
     limits: AcceptLimits,
+}
+
+/// Beside the API: what is looked at, and who is told.
+#[derive(Debug)]
+struct Watched {
+    checks: Checks,
+    health: Arc<Health>,
+    debug: Option<(TcpListener, Debug)>,
 }
 
 /// What a server is made of: drivers, and a configuration that chooses among them.
@@ -117,16 +130,32 @@ impl Server {
             let answer = Arc::clone(&app).serve(request);
             async move { Ok(answer.await) }
         });
+        let Watched {
+            checks,
+            health,
+            debug,
+        } = self.watched;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async {
+            shutdown.await;
+            drop(stop);
+        };
+        let stopped = async {
+            // Nothing is ever sent.
+            let _ = stopped.await;
+        };
         let (limits, listener) = (self.limits, self.listener);
-        let serving = async {
+        let answering = async {
             match listener {
                 Listener::Tcp(tcp) => accept::serve(tcp, service, limits, shutdown).await,
                 Listener::Unix(unix) => accept::serve(unix, service, limits, shutdown).await,
             }
         };
+        let serving = async { tokio::join!(answering, debug::serve(debug, limits, stopped)) };
         tokio::select! {
-            () = serving => {}
+            ((), ()) = serving => {}
             () = purge(self.registry, self.purging) => {}
+            () = checks.run(health) => {}
         }
         // What was begun for connections that are cut now.
         if timeout(LAST_CHANGES, registry.drained()).await.is_err() {
@@ -193,15 +222,20 @@ impl Builder {
             false => OpenMode::Serve,
         };
         let storage = open(&self.factories, &config, mode).await?;
+        let checks = Checks::new(&config.health, &config.driver.kind, &storage.records);
+        let health = Arc::new(checks.health());
         let registry = Registry::open(storage, options(&mut config))
             .await
             .map_err(Error::Registry)?;
         let listener = listen(&config, self.socket).await?;
+        let debug = listen_beside(&config, &health).await?;
         let mut answering = app_config(&config);
         answering.access_log &= self.prints;
-        let app = App::new(registry.clone(), answering);
+        let app = App::new(registry.clone(), Arc::clone(&health), answering);
+        let debug_addr = debug.as_ref().map(|(listener, _)| listener.local_addr());
         tracing::info!(
             address = %listener,
+            debug = debug_addr.and_then(Result::ok).map(tracing::field::display),
             storage = config.driver.kind,
             root = config.driver.root(),
             elapsed = ?begun.elapsed(),
@@ -212,6 +246,11 @@ impl Builder {
             listener,
             app: Arc::new(app),
             registry,
+            watched: Watched {
+                checks,
+                health,
+                debug,
+            },
             purging: purging(&config),
             limits: accept_limits(&config),
         })
@@ -298,6 +337,23 @@ pub(crate) async fn listen(config: &Config, passed: Option<Passed>) -> Result<Li
             source,
         },
     })
+}
+
+/// The second listener. It is asked for in order to see something, so that nothing is served
+/// without it.
+async fn listen_beside(
+    config: &Config,
+    health: &Arc<Health>,
+) -> Result<Option<(TcpListener, Debug)>, Error> {
+    let Some(debug) = &config.http.debug else {
+        return Ok(None);
+    };
+    let listener = accept::bind(&debug.addr).await.map_err(|error| {
+        let message = format!("listening on {}: {error}", debug.addr);
+        config.refuse(&["http", "debug", "addr"], message)
+    })?;
+    let health = Arc::clone(health);
+    Ok(Some((listener, Debug { health })))
 }
 
 pub(crate) fn options(config: &mut Config) -> Options {

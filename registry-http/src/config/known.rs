@@ -167,8 +167,7 @@ const ALIASES: &[(&str, &str, &str)] = &[
 /// Why a section is not honoured; the longest match counts.
 const REASONS: &[(&str, &str)] = &[
     ("compatibility", "manifests of schema 1 are not served"),
-    ("health", "there are no health checks yet"),
-    ("http.debug", "there is no second listener yet"),
+    ("http.debug.prometheus", "there are no metrics yet"),
     ("http.h2c", "HTTP/1.1 is spoken only"),
     ("http.http2", "HTTP/1.1 is spoken only"),
     ("http.tls", "there is no TLS yet"),

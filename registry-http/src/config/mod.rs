@@ -23,7 +23,8 @@ use self::layers::Layers;
 pub use self::layers::Origin;
 use self::settings::Root;
 pub use self::settings::{
-    Http, Limits, Log, LogFormat, LogLevel, Net, UploadPurging, UrlLists, Validation,
+    Debug, FileCheck, Health, Http, HttpCheck, Limits, Log, LogFormat, LogLevel, Net, Pace,
+    TcpCheck, UploadPurging, UrlLists, Validation,
 };
 use self::typed::{TypeError, Unwanted};
 use crate::env;
@@ -141,6 +142,8 @@ pub struct Config {
     pub uploadpurging: UploadPurging,
     /// How and where to serve.
     pub http: Http,
+    /// What is looked at while serving.
+    pub health: Health,
     /// The largest page of the catalog.
     pub catalog_max: usize,
     /// The largest page of tags.

@@ -1,6 +1,7 @@
 //! The settings that are honoured: how they stand in the file, and what they come to. A section
 //! has a file.
 
+mod health;
 mod http;
 mod limits;
 mod log;
@@ -11,7 +12,9 @@ mod validation;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-pub use self::http::{Http, Net};
+pub use self::health::{FileCheck, Health, HttpCheck, Pace, TcpCheck};
+use self::health::{RawHealth, health};
+pub use self::http::{Debug, Http, Net};
 use self::http::{RawHttp, http};
 pub use self::limits::Limits;
 use self::limits::{RawLimits, limits};
@@ -38,6 +41,8 @@ pub(super) struct Root {
     _auth: Accepted,
     #[serde(default)]
     http: RawHttp,
+    #[serde(default)]
+    health: RawHealth,
     #[serde(default)]
     catalog: RawCatalog,
     #[serde(default)]
@@ -114,6 +119,7 @@ impl Root {
             readonly: self.storage.readonly(),
             uploadpurging: self.storage.purging(&layers)?,
             http: http(self.http, &layers, &mut notes)?,
+            health: health(self.health, &layers)?,
             catalog_max: page(self.catalog.maxentries),
             tags_max: page(self.tags.maxtags),
             validation: validation(self.validation, &layers)?,

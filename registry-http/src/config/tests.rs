@@ -48,6 +48,8 @@ fn without_any_key_the_defaults_count() {
     assert!(config.validation.urls.is_none());
     assert!(config.classes.is_empty());
     assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.http.debug, None);
+    assert_eq!(config.health, Health::default());
     assert!(config.notes.warnings.is_empty());
 }
 
@@ -72,6 +74,13 @@ http:
   relativeurls: false
   draintimeout: 1m
   headers: {X-A: [b, c]}
+  debug: {addr: 'localhost:81'}
+health:
+  storagedriver: {enabled: true, interval: 1s, threshold: 2}
+  file: [{file: /f}, {file: g, interval: 20s, threshold: 3}]
+  http: [{uri: 'http://a.example:8080/b', headers: {X-A: [b]}, statuscode: 204, timeout: 2s,
+          interval: 3s, threshold: 4}, {uri: 'http://a.example'}]
+  tcp: [{addr: 'a.example:80', timeout: 4s, interval: 5s, threshold: 6}, {addr: ':81'}]
 catalog: {maxentries: 7}
 tags: {maxtags: 8}
 validation:
@@ -111,6 +120,8 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
     assert_eq!(config.http.draintimeout, Duration::from_secs(60));
     let values: Vec<_> = config.http.headers.get_all("x-a").iter().collect();
     assert_eq!(values, ["b", "c"]);
+    assert_eq!(config.http.debug.unwrap().addr, "localhost:81");
+    check_health(&config.health);
     assert_eq!((config.catalog_max, config.tags_max), (7, 8));
     let platform = Platform {
         os: "a".to_owned(),
@@ -131,6 +142,39 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
         stall_timeout: Duration::from_secs(7),
     };
     assert_eq!(config.limits, limits);
+}
+
+fn check_health(health: &Health) {
+    let pace = |interval, patience, threshold| Pace {
+        interval: Duration::from_secs(interval),
+        patience: Duration::from_secs(patience),
+        threshold,
+    };
+    assert_eq!(health.storage, Some(pace(1, 10, 2)));
+    let files: Vec<_> = health
+        .files
+        .iter()
+        .map(|check| (check.file.to_str().unwrap(), check.pace))
+        .collect();
+    assert_eq!(files, [("/f", pace(10, 10, 1)), ("g", pace(20, 20, 3))]);
+    let [full, short] = health.http.as_slice() else {
+        panic!("{health:?}");
+    };
+    assert_eq!(full.uri, "http://a.example:8080/b");
+    assert_eq!(full.headers["x-a"], "b");
+    assert_eq!((full.status.as_u16(), full.pace), (204, pace(3, 2, 4)));
+    assert_eq!(short.uri, "http://a.example/");
+    assert_eq!((short.status.as_u16(), short.pace), (200, pace(10, 10, 1)));
+    let tcp: Vec<_> = health
+        .tcp
+        .iter()
+        .map(|check| (check.addr.as_str(), check.pace))
+        .collect();
+    let expected = [
+        ("a.example:80", pace(5, 4, 6)),
+        ("localhost:81", pace(10, 10, 1)),
+    ];
+    assert_eq!(tcp, expected);
 }
 
 #[test]
@@ -231,6 +275,38 @@ fn an_error_names_the_key_and_where_it_came_from() {
         (
             "validation: {manifests: {urls: {deny: [a, '(']}}}",
             "`validation.manifests.urls.deny.1` (config.yml:3:43): \"(\" is no regular expression: ",
+        ),
+        (
+            "health: {file: [{interval: 1s}]}",
+            "`health.file.0.file` (config.yml:3:",
+        ),
+        (
+            "health: {file: [{file: a}, {file: ''}]}",
+            "`health.file.1.file` (config.yml:3:",
+        ),
+        (
+            "health: {http: [{uri: 'https://a.example'}]}",
+            "`health.http.0.uri` (config.yml:3:18): https cannot be checked",
+        ),
+        (
+            "health: {http: [{uri: /alive}]}",
+            "`health.http.0.uri` (config.yml:3:18): ",
+        ),
+        (
+            "health: {http: [{uri: 'http://a', statuscode: 42}]}",
+            "`health.http.0.statuscode` (config.yml:3:",
+        ),
+        (
+            "health: {http: [{uri: 'http://a', headers: {'a b': [c]}}]}",
+            "`health.http.0.headers.a b` (config.yml:3:",
+        ),
+        (
+            "health: {tcp: [{addr: a.example}]}",
+            "`health.tcp.0.addr` (config.yml:3:17): ",
+        ),
+        (
+            "health: {tcp: [{addr: 'a:1', threshold: -1}]}",
+            "`health.tcp.0.threshold` (config.yml:3:",
         ),
         (
             "extensions: {limits: {connections: 0}}",
@@ -352,14 +428,9 @@ fn what_protects_nothing_is_not_refused() {
 fn keys_that_are_not_honoured_are_named_with_the_reason() {
     let table = [
         (
-            "health: {storagedriver: {enabled: true}}",
-            "`health` (config.yml:3:1) is not honoured by this release: \
-             there are no health checks yet",
-        ),
-        (
-            "http: {debug: {addr: ':5001'}}",
-            "`http.debug` (config.yml:3:8) is not honoured by this release: \
-             there is no second listener yet",
+            "http: {http2: {disabled: true}}",
+            "`http.http2` (config.yml:3:8) is not honoured by this release: \
+             HTTP/1.1 is spoken only",
         ),
         (
             "log: {hooks: [{type: mail, disabled: true}]}",
@@ -475,11 +546,15 @@ fn unknown_keys_are_named_with_the_nearest_known_one() {
     for (text, expected) in table {
         assert_eq!(warnings(text), [expected], "{text:?}");
     }
-    let warnings = warnings("health: {http: [{url: a}]}");
-    let expected =
-        "unknown key `health.http.0.url` (config.yml:3:18); did you mean `health.http.0.uri`?";
-    assert_eq!(warnings.len(), 2);
-    assert_eq!(warnings[1], expected);
+    let told = warnings("health: {http: [{uri: 'http://a', timeot: 1s}]}");
+    let expected = "unknown key `health.http.0.timeot` (config.yml:3:35); \
+                    did you mean `health.http.0.timeout`?";
+    assert_eq!(told, [expected]);
+    // In a section that is not honoured, too.
+    let told = warnings("redis: {tls: {certifcate: a}}");
+    let expected = "unknown key `redis.tls.certifcate` (config.yml:3:15); \
+                    did you mean `redis.tls.certificate`?";
+    assert_eq!((told.len(), told[1].as_str()), (2, expected));
 }
 
 #[test]

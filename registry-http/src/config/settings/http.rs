@@ -48,6 +48,16 @@ pub struct Http {
     pub headers: HeaderMap,
     /// How long requests may take to end at shutdown.
     pub draintimeout: Duration,
+    /// The second listener, if there is one.
+    pub debug: Option<Debug>,
+}
+
+/// The listener for those who watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Debug {
+    /// `host:port`; an empty host is every address.
+    pub addr: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,6 +71,13 @@ pub(super) struct RawHttp {
     relativeurls: Option<bool>,
     headers: BTreeMap<String, Vec<String>>,
     draintimeout: Option<GoDuration>,
+    debug: RawDebug,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawDebug {
+    addr: String,
 }
 
 pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<Http, ConfigError> {
@@ -120,7 +137,12 @@ pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<H
         relativeurls: raw.relativeurls,
         headers,
         draintimeout: raw.draintimeout.map_or(DRAIN, |given| given.0),
+        debug: debug(raw.debug),
     })
+}
+
+fn debug(raw: RawDebug) -> Option<Debug> {
+    (!raw.addr.is_empty()).then_some(Debug { addr: raw.addr })
 }
 
 fn absolute(text: &str) -> Option<Uri> {
