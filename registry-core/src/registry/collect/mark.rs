@@ -127,13 +127,16 @@ impl Inner {
                 false => mark_revision(&mut marked.marks, &revision),
             }
         }
-        if options.untagged {
-            self.mark_held(name, held, options, now, marked).await?;
-        }
         if doubt {
-            self.mark_all_layers(name, &mut marked.marks).await?;
+            // What cannot be read may be an index of what has no tag.
+            held.iter()
+                .for_each(|revision| mark_revision(&mut marked.marks, revision));
+            self.mark_all_layers(name, &mut marked.marks).await
+        } else if options.untagged {
+            self.mark_held(name, held, options, now, marked).await
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// `None` if it went away since it was listed.
