@@ -402,6 +402,7 @@ fn accept_limits(config: &Config) -> AcceptLimits {
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
         stall_timeout: limits.stall_timeout,
+        h2c: config.http.h2c,
         drain: config.http.draintimeout,
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn open(log: &Log) {
     };
     let told = Targets::new()
         .with_default(level)
+        .with_target("h2", quiet)
         .with_target("hyper", quiet)
         .with_target("hyper_util", quiet)
         .with_target("mio", quiet)

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use registry_core::BoxError;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
 use super::io::{Begun, Exchange};
@@ -89,19 +90,48 @@ impl Drop for Awaited {
     }
 }
 
+/// The most of an answer that a client is given at once where requests share a connection.
+const PIECE: usize = 64 << 10;
+
 /// The body of an answer, and the knowledge that it is being sent.
 #[derive(Debug)]
 pub(super) struct Answer {
     body: Body,
-    _begun: Begun,
+    /// What is too much for one piece.
+    rest: Bytes,
+    begun: Begun,
+    /// A place among those that share connections, if it needed one.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
-    pub(super) fn new(body: Body, begun: Begun) -> Self {
+    pub(super) fn new(body: Body, begun: Begun, place: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             body,
-            _begun: begun,
+            rest: Bytes::new(),
+            begun,
+            _place: place,
         }
+    }
+
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.begun.taken();
+        if self.rest.is_empty() {
+            let frame = match ready!(http_body::Body::poll_frame(Pin::new(&mut self.body), cx)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            match frame.into_data() {
+                Ok(bytes) => self.rest = bytes,
+                Err(other) => return Poll::Ready(Some(Ok(other))),
+            }
+        }
+        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        self.begun.given();
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
 
@@ -113,14 +143,23 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.begun.is_shared() {
+            return self.poll_piece(cx);
+        }
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let upper = hint.upper().map(|upper| upper.saturating_add(rest));
+        if let Some(upper) = upper {
+            hint.set_upper(upper);
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
     }
 }

@@ -1,10 +1,11 @@
 //! A connection that does not wait for ever: for a request, for its head, or for a client that
 //! does not read.
 
+use std::collections::HashMap;
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,31 +21,83 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What the two ends of a connection know of each other: hyper stands between them.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
-    /// Odd while a request is being answered. A flag could change back unseen.
-    turns: AtomicU32,
+    /// Above, how often that changed; below, how many requests are being answered. A number alone
+    /// could change back unseen.
+    turns: AtomicU64,
     /// Whether a request's body was dropped before its end.
     unread: AtomicBool,
+    /// Whether requests share the connection, which then has more to say than requests.
+    shared: AtomicBool,
+    /// Where they do, which answers have given something to a client that did not come for more,
+    /// and when.
+    untaken: Mutex<HashMap<u64, Instant>>,
 }
+
+const TURN: u64 = 1 << 32;
+const ANSWERING: u64 = TURN - 1;
 
 impl Exchange {
     /// A head is complete; the answer is on its way until the value is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Begun {
-        self.turns.fetch_add(1, Ordering::Relaxed);
-        Begun(Arc::clone(self))
+        let id = self.turns.fetch_add(TURN + 1, Ordering::Relaxed) & !ANSWERING;
+        Begun {
+            id,
+            exchange: Arc::clone(self),
+        }
     }
 
     pub(super) fn leave_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
+
+    pub(super) fn share(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn oldest_untaken(&self) -> Option<Instant> {
+        self.untaken().values().min().copied()
+    }
+
+    /// Nothing that is done with it can panic.
+    fn untaken(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
+        self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Begun(Arc<Exchange>);
+pub(super) struct Begun {
+    id: u64,
+    exchange: Arc<Exchange>,
+}
+
+impl Begun {
+    pub(super) fn is_shared(&self) -> bool {
+        self.exchange.is_shared()
+    }
+
+    /// The client has taken all, and comes for more.
+    pub(super) fn taken(&self) {
+        self.exchange.untaken().remove(&self.id);
+    }
+
+    /// The client was given something.
+    pub(super) fn given(&self) {
+        self.exchange.untaken().insert(self.id, Instant::now());
+    }
+}
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.0.turns.fetch_add(1, Ordering::Relaxed);
+        // One turn more, one answer less.
+        self.exchange.turns.fetch_add(TURN - 1, Ordering::Relaxed);
+        if self.is_shared() {
+            self.taken();
+        }
     }
 }
 
@@ -65,7 +118,9 @@ pub(super) struct StallIo<T> {
     io: T,
     exchange: Arc<Exchange>,
     limits: AcceptLimits,
-    seen: u32,
+    seen: u64,
+    /// What was read too early.
+    back: Vec<u8>,
     waiting: Waiting,
     reading: Alarm,
     /// When a write gives up; something while the client does not read.
@@ -96,6 +151,7 @@ impl<T> StallIo<T> {
             exchange,
             limits,
             seen: 0,
+            back: Vec::new(),
             // Whoever connects has something to say.
             waiting: Waiting::Request(Instant::now() + limits.header_timeout),
             reading: Alarm::default(),
@@ -105,11 +161,16 @@ impl<T> StallIo<T> {
         }
     }
 
+    /// Lets it be read again.
+    pub(super) fn put_back(&mut self, read: &[u8]) {
+        self.back = read.to_vec();
+    }
+
     fn look(&mut self) {
         let turns = self.exchange.turns.load(Ordering::Relaxed);
         if turns != self.seen {
             self.seen = turns;
-            self.waiting = match turns % 2 {
+            self.waiting = match turns & ANSWERING {
                 0 => Waiting::Request(Instant::now() + self.limits.idle_timeout),
                 _ => Waiting::Answer,
             };
@@ -118,7 +179,8 @@ impl<T> StallIo<T> {
 
     fn received(&mut self) {
         self.look();
-        if matches!(self.waiting, Waiting::Request(_)) {
+        // Where requests share a connection, what comes may as well be about the connection.
+        if matches!(self.waiting, Waiting::Request(_)) && !self.exchange.is_shared() {
             self.waiting = Waiting::Head(Instant::now() + self.limits.header_timeout);
         }
     }
@@ -142,6 +204,8 @@ impl<T> StallIo<T> {
         let now = Instant::now();
         match &mut self.waiting {
             Waiting::Answer => {}
+            // What is sent of no answer, pings and the like, makes nobody busy.
+            Waiting::Request(_) if self.exchange.is_shared() => {}
             Waiting::Request(at) => *at = (*at).max(now + self.limits.idle_timeout),
             Waiting::Head(at) => *at = now + self.limits.header_timeout,
         }
@@ -171,6 +235,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for StallIo<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
+        if !self.back.is_empty() {
+            let len = self.back.len().min(buffer.remaining());
+            let rest = self.back.split_off(len);
+            buffer.put_slice(&self.back);
+            self.back = rest;
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.io).poll_read(cx, buffer) {
             Poll::Ready(read) => {

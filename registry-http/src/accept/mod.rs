@@ -5,19 +5,21 @@
 
 mod activation;
 mod body;
+mod h2c;
 mod io;
 mod listen;
 mod unix;
 
 use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -56,6 +58,8 @@ pub(crate) struct AcceptLimits {
     pub(crate) idle_timeout: Duration,
     /// Without a byte of a body, in either direction.
     pub(crate) stall_timeout: Duration,
+    /// Whether HTTP/2 is spoken with those who begin with it.
+    pub(crate) h2c: bool,
     /// From the shutdown to the end of the last request.
     pub(crate) drain: Duration,
 }
@@ -71,10 +75,14 @@ pub(crate) async fn serve<L, S>(
     L: Listen,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S: Send + Sync + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     let service = Arc::new(service);
     let slots = Arc::new(Semaphore::new(
+        limits.connections.min(Semaphore::MAX_PERMITS),
+    ));
+    // Requests that share connections are no more at a time than connections are.
+    let places = Arc::new(Semaphore::new(
         limits.connections.min(Semaphore::MAX_PERMITS),
     ));
     let (stop, stopping) = watch::channel(());
@@ -93,7 +101,14 @@ pub(crate) async fn serve<L, S>(
         let Some((stream, peer, slot)) = next else {
             continue;
         };
-        let connection = serve_one(stream, peer, Arc::clone(&service), limits, stopping.clone());
+        let handler = Handler {
+            service: Arc::clone(&service),
+            peer,
+            limits,
+            places: Arc::clone(&places),
+            exchange: Arc::default(),
+        };
+        let connection = serve_one(stream, handler, stopping.clone());
         tasks.spawn(hold(slot, connection));
     }
     drop(listener);
@@ -185,50 +200,120 @@ impl Gate {
     }
 }
 
-async fn serve_one<T, S>(
-    stream: T,
-    peer: PeerAddr,
+/// Hands the requests of one connection to the service.
+struct Handler<S> {
     service: Arc<S>,
+    peer: PeerAddr,
     limits: AcceptLimits,
-    mut stopping: watch::Receiver<()>,
-) where
-    T: AsyncRead + AsyncWrite + Unpin,
+    places: Arc<Semaphore>,
+    exchange: Arc<Exchange>,
+}
+
+impl<S> Handler<S>
+where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
-    let exchange = Arc::new(Exchange::default());
-    let io = TokioIo::new(StallIo::new(stream, Arc::clone(&exchange), limits));
-    let service = service_fn(move |request: Request<Incoming>| {
-        let begun = exchange.begin();
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<S> {
+        let begun = self.exchange.begin();
         let (mut head, body) = request.into_parts();
-        head.extensions.insert(peer);
-        let body = Awaited::new(body, limits.stall_timeout, Arc::clone(&exchange));
-        let answer = service.call(Request::from_parts(head, Body::new(body)));
+        let shared = self.exchange.is_shared();
+        let too_many = shared && head.headers.len() > self.limits.headers;
+        let places = shared.then(|| Arc::clone(&self.places));
+        head.extensions.insert(self.peer);
+        let exchange = Arc::clone(&self.exchange);
+        let body = Awaited::new(body, self.limits.stall_timeout, exchange);
+        let answer = self
+            .service
+            .call(Request::from_parts(head, Body::new(body)));
         async move {
+            if too_many {
+                let mut refusal = Response::new(Answer::new(Body::empty(), begun, None));
+                *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                return Ok(refusal);
+            }
+            let place = match places {
+                Some(places) => places.acquire_owned().await.ok(),
+                None => None,
+            };
             let (head, body) = answer.await?.into_parts();
-            Ok::<_, Infallible>(Response::from_parts(head, Answer::new(body, begun)))
+            Ok(Response::from_parts(head, Answer::new(body, begun, place)))
         }
-    });
-    let connection = http1::Builder::new()
+    }
+}
+
+async fn serve_one<T, S>(stream: T, handler: Handler<S>, mut stopping: watch::Receiver<()>)
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + 'static,
+    S::Future: Send + 'static,
+{
+    let Handler { peer, limits, .. } = handler;
+    let exchange = Arc::clone(&handler.exchange);
+    let mut io = StallIo::new(stream, Arc::clone(&exchange), limits);
+    if limits.h2c {
+        let is_http2 = tokio::select! {
+            told = h2c::is_http2(&mut io) => told,
+            _ = stopping.changed() => return,
+        };
+        match is_http2 {
+            Ok(true) => exchange.share(),
+            Ok(false) => {}
+            Err(error) => return tracing::debug!(%peer, %error, "connection ended"),
+        }
+    }
+    let (io, service) = (
+        TokioIo::new(io),
+        service_fn(|request| handler.answer(request)),
+    );
+    let ended = if exchange.is_shared() {
+        let connection = pin!(h2c::builder(limits).serve_connection(io, service));
+        let stop = http2::Connection::graceful_shutdown;
+        tokio::select! {
+            ended = until_stopped(connection, stop, stopping) => ended,
+            () = h2c::untaken(&exchange, limits.stall_timeout) => {
+                return tracing::debug!(%peer, "the client does not read an answer");
+            }
+        }
+    } else {
+        let connection = pin!(http1(limits).serve_connection(io, service));
+        let stop = http1::Connection::graceful_shutdown;
+        until_stopped(connection, stop, stopping).await
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
+    }
+}
+
+/// Serves a connection to its end, which is asked for at the shutdown.
+async fn until_stopped<C: Future>(
+    mut connection: Pin<&mut C>,
+    stop: fn(Pin<&mut C>),
+    mut stopping: watch::Receiver<()>,
+) -> C::Output {
+    tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopping.changed() => {
+            stop(connection.as_mut());
+            connection.await
+        }
+    }
+}
+
+fn http1(limits: AcceptLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new())
         // Ours are stricter; this one also bounds what ours cannot see, the beginning of a head
         // that came together with the end of the request before it.
         .header_read_timeout(limits.idle_timeout.saturating_add(limits.header_timeout))
         .max_headers(limits.headers)
         .max_header_size(limits.header)
-        .max_buf_size(MAX_BUFFER.max(limits.header))
-        .serve_connection(io, service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
-    }
+        .max_buf_size(MAX_BUFFER.max(limits.header));
+    builder
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 
 use axum::body::{Bytes, HttpBody as _};
 use http_body_util::BodyExt as _;
-use hyper::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +23,7 @@ const PATIENT: AcceptLimits = AcceptLimits {
     header_timeout: LONG,
     idle_timeout: LONG,
     stall_timeout: LONG,
+    h2c: false,
     drain: LONG,
 };
 
@@ -265,7 +265,7 @@ impl http_body::Body for Endless {
     type Error = Infallible;
 
     fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
+        self: Pin<&mut Self>,
         _cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
         let piece = Bytes::from_static(&[0; 64 << 10]);

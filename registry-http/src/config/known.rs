@@ -168,8 +168,7 @@ const ALIASES: &[(&str, &str, &str)] = &[
 const REASONS: &[(&str, &str)] = &[
     ("compatibility", "manifests of schema 1 are not served"),
     ("http.debug.prometheus", "there are no metrics yet"),
-    ("http.h2c", "HTTP/1.1 is spoken only"),
-    ("http.http2", "HTTP/1.1 is spoken only"),
+    ("http.http2", "there is no TLS yet, and HTTP/2 with it"),
     ("http.tls", "there is no TLS yet"),
     (
         "log.hooks",

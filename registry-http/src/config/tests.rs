@@ -42,6 +42,7 @@ fn without_any_key_the_defaults_count() {
     );
     assert_eq!(config.http.prefix, "/");
     assert_eq!(config.http.relativeurls, None);
+    assert!(!config.http.h2c);
     assert_eq!(config.http.draintimeout, Duration::from_secs(8));
     assert_eq!((config.catalog_max, config.tags_max), (1000, 1000));
     assert_eq!(config.validation.children, Children::All);
@@ -73,6 +74,7 @@ http:
   secret: 0123
   relativeurls: false
   draintimeout: 1m
+  h2c: {enabled: yes}
   headers: {X-A: [b, c]}
   debug: {addr: 'localhost:81'}
 health:
@@ -118,6 +120,7 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
     assert_eq!(config.http.secret.unwrap().expose(), "0123");
     assert_eq!(config.http.relativeurls, Some(false));
     assert_eq!(config.http.draintimeout, Duration::from_secs(60));
+    assert!(config.http.h2c);
     let values: Vec<_> = config.http.headers.get_all("x-a").iter().collect();
     assert_eq!(values, ["b", "c"]);
     assert_eq!(config.http.debug.unwrap().addr, "localhost:81");
@@ -430,7 +433,7 @@ fn keys_that_are_not_honoured_are_named_with_the_reason() {
         (
             "http: {http2: {disabled: true}}",
             "`http.http2` (config.yml:3:8) is not honoured by this release: \
-             HTTP/1.1 is spoken only",
+             there is no TLS yet, and HTTP/2 with it",
         ),
         (
             "log: {hooks: [{type: mail, disabled: true}]}",

@@ -16,6 +16,7 @@ mod client;
 mod collecting;
 #[cfg(feature = "fs")]
 mod examples;
+mod h2c;
 mod health;
 #[cfg(feature = "fs")]
 mod lifecycle;

@@ -46,6 +46,8 @@ pub struct Http {
     pub relativeurls: Option<bool>,
     /// Added to every answer of the API.
     pub headers: HeaderMap,
+    /// Whether HTTP/2 is spoken without TLS, beside HTTP/1.1.
+    pub h2c: bool,
     /// How long requests may take to end at shutdown.
     pub draintimeout: Duration,
     /// The second listener, if there is one.
@@ -72,12 +74,19 @@ pub(super) struct RawHttp {
     headers: BTreeMap<String, Vec<String>>,
     draintimeout: Option<GoDuration>,
     debug: RawDebug,
+    h2c: RawH2c,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RawDebug {
     addr: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawH2c {
+    enabled: bool,
 }
 
 pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<Http, ConfigError> {
@@ -136,6 +145,7 @@ pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<H
         secret: (!raw.secret.is_empty()).then(|| Secret::new(raw.secret)),
         relativeurls: raw.relativeurls,
         headers,
+        h2c: raw.h2c.enabled,
         draintimeout: raw.draintimeout.map_or(DRAIN, |given| given.0),
         debug: debug(raw.debug),
     })

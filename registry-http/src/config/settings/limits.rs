@@ -19,7 +19,7 @@ pub struct Limits {
     pub header: usize,
     /// Headers of a request.
     pub headers: usize,
-    /// Connections at a time.
+    /// Connections at a time, and as many requests that share one, as those of HTTP/2 do.
     pub connections: usize,
     /// How long a request's head may take, from its first byte.
     pub header_timeout: Duration,

@@ -1,0 +1,263 @@
+//! HTTP/2 on the port of HTTP/1.1.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::Request;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::client::{Request as Plain, exchange, parse};
+use crate::server::{Server, Setup, sha256};
+
+const H2C: &str = "http: {h2c: {enabled: true}}\n";
+
+fn start(more: &str) -> Server {
+    let setup = Setup {
+        more: &format!("{H2C}{more}"),
+        ..Setup::default()
+    };
+    Server::with("inmemory", setup)
+}
+
+async fn soon<F: Future>(future: F) -> F::Output {
+    timeout(Duration::from_secs(60), future).await.unwrap()
+}
+
+/// A connection of HTTP/2, and what drives it to its end.
+async fn connect(server: &Server) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let handshake = Builder::new().initial_window_size(65_535).handshake(stream);
+    let (client, connection) = handshake.await.unwrap();
+    (client, tokio::spawn(connection))
+}
+
+async fn begin(
+    client: &SendRequest<Bytes>,
+    method: &str,
+    path: &str,
+    ends: bool,
+) -> (ResponseFuture, SendStream<Bytes>) {
+    let request = Request::builder().method(method);
+    let request = request.uri(format!("http://registry{path}")).body(());
+    let mut client = soon(client.clone().ready()).await.unwrap();
+    client.send_request(request.unwrap(), ends).unwrap()
+}
+
+async fn collect(mut body: RecvStream) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(piece) = soon(body.data()).await {
+        let piece = piece.unwrap();
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        whole.extend_from_slice(&piece);
+    }
+    whole
+}
+
+/// Status, location and body.
+async fn send(
+    client: &SendRequest<Bytes>,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> (u16, String, Vec<u8>) {
+    let (answer, mut sending) = begin(client, method, path, body.is_empty()).await;
+    if !body.is_empty() {
+        sending
+            .send_data(Bytes::copy_from_slice(body), true)
+            .unwrap();
+    }
+    let answer = soon(answer).await.unwrap();
+    let location = answer.headers().get("location");
+    let location = location.map(|location| location.to_str().unwrap().to_owned());
+    let status = answer.status().as_u16();
+    (
+        status,
+        location.unwrap_or_default(),
+        collect(answer.into_body()).await,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs_are_pushed_and_pulled_side_by_side_over_one_connection() {
+    let server = start("");
+    let (client, _driver) = connect(&server).await;
+    let all = (0..8_u8).map(|at| {
+        let client = client.clone();
+        async move {
+            let content = vec![at; 3 << 20];
+            let digest = sha256(&content);
+            let (status, url, _) = send(&client, "POST", "/v2/a/blobs/uploads/", b"").await;
+            assert_eq!(status, 202);
+            let url = format!("{url}&digest={digest}");
+            assert_eq!(send(&client, "PUT", &url, &content).await.0, 201);
+            let path = format!("/v2/a/blobs/{digest}");
+            let (status, _, body) = send(&client, "GET", &path, b"").await;
+            assert!(status == 200 && body == content);
+            let (status, _, body) = send(&client, "HEAD", &path, b"").await;
+            assert!(status == 200 && body.is_empty());
+        }
+    });
+    let all: Vec<_> = all.map(tokio::spawn).collect();
+    for one in all {
+        one.await.unwrap();
+    }
+    let (status, _, body) = send(&client, "GET", "/v2/a/manifests/t", b"").await;
+    assert_eq!(status, 404);
+    assert!(
+        String::from_utf8(body)
+            .unwrap()
+            .contains("MANIFEST_UNKNOWN")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_1_is_answered_as_ever_on_the_same_port() {
+    let server = start("extensions: {limits: {header: 1000, header_timeout: 1s}}\n");
+    assert_eq!(server.get("/v2/").status, 200);
+    let digest = server.push_blob("a", b"content");
+    assert_eq!(
+        server.get(&format!("/v2/a/blobs/{digest}")).body,
+        b"content"
+    );
+    let long = Plain::new("GET", "/v2/").header("x", &"a".repeat(1000));
+    let refused = exchange(server.address, &long.wire());
+    assert_eq!(parse(&refused).unwrap().status, 431);
+    // What begins as the other protocol and is neither.
+    for (sent, begin) in [
+        ("PRI * HT", ""),
+        ("PRI * HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "),
+    ] {
+        let mut stream = server.process.connect();
+        stream.write_all(sent.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(begin), "{sent:?}: {answer}");
+        assert_eq!(answer.is_empty(), begin.is_empty(), "{sent:?}: {answer}");
+    }
+}
+
+#[test]
+fn http_2_is_not_spoken_unless_it_was_asked_for() {
+    let wire = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    let server = Server::start("inmemory");
+    let answer = exchange(server.address, &wire);
+    let other = answer.is_empty() || answer.starts_with(b"HTTP/1.1 ");
+    assert!(other, "{answer:?}");
+    let server = start("");
+    let mut stream = server.process.connect();
+    stream.write_all(&wire).unwrap();
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(head[3], SETTINGS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_a_connection_and_their_headers_have_limits() {
+    let server = start("extensions: {limits: {header: 4000, headers: 20}}\n");
+    let (client, _driver) = connect(&server).await;
+    assert_eq!(send(&client, "GET", "/v2/", b"").await.0, 200);
+    assert_eq!(client.current_max_send_streams(), 100);
+    for (count, size, expected) in [(10, 10, 200), (21, 10, 431), (10, 500, 431)] {
+        let mut request = Request::get("http://registry/v2/");
+        for at in 0..count {
+            request = request.header(format!("x-{at}"), "a".repeat(size));
+        }
+        let request = request.body(()).unwrap();
+        let mut client = soon(client.clone().ready()).await.unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        let status = soon(answer).await.unwrap().status().as_u16();
+        assert_eq!(status, expected, "{count} of {size}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_an_answer_is_cut_though_it_says_other_things() {
+    let server = start("extensions: {limits: {stall_timeout: 1s}}\nlog: {level: debug}\n");
+    let digest = server.push_blob("a", &vec![7; 1 << 20]);
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (client, mut connection) = h2::client::handshake(stream).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let driver = tokio::spawn(connection);
+    let path = format!("/v2/a/blobs/{digest}");
+    let (answer, _) = begin(&client, "GET", &path, true).await;
+    let _left = soon(answer).await.unwrap();
+    soon(async { while pings.ping(h2::Ping::opaque()).await.is_ok() {} }).await;
+    let _ = soon(driver).await.unwrap();
+    server
+        .process
+        .log
+        .wait("the client does not read an answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_requests_ends_however_often_it_pings() {
+    let server = start("extensions: {limits: {idle_timeout: 500ms, header_timeout: 10m}}\n");
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (client, mut connection) = h2::client::handshake(stream).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let driver = tokio::spawn(connection);
+    let (answer, _) = begin(&client, "GET", "/v2/", true).await;
+    assert_eq!(soon(answer).await.unwrap().status(), 200);
+    soon(async { while pings.ping(h2::Ping::opaque()).await.is_ok() {} }).await;
+    let _ = soon(driver).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_signal_what_has_begun_ends_and_the_connection_after_it() {
+    let mut server = start("");
+    let (client, driver) = connect(&server).await;
+    let content = b"slow upload";
+    let (status, url, _) = send(&client, "POST", "/v2/a/blobs/uploads/", b"").await;
+    assert_eq!(status, 202);
+    let url = format!("{url}&digest={}", sha256(content));
+    let (answer, mut sending) = begin(&client, "PUT", &url, false).await;
+    sending
+        .send_data(Bytes::from_static(&content[..4]), false)
+        .unwrap();
+    // Whoever has answered the next request has seen this one.
+    assert_eq!(send(&client, "GET", "/v2/", b"").await.0, 200);
+    server.process.signal("TERM");
+    server.process.log.wait("stopping: what has begun may end");
+    sending
+        .send_data(Bytes::from_static(&content[4..]), true)
+        .unwrap();
+    assert_eq!(soon(answer).await.unwrap().status(), 201);
+    soon(driver).await.unwrap().unwrap();
+    assert_eq!(server.process.end().code(), Some(0));
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: u8 = 4;
+
+/// A frame as it goes over the wire.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = len[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+#[test]
+fn a_client_that_takes_back_what_it_asks_for_is_sent_away() {
+    let server = start("extensions: {limits: {idle_timeout: 10m, header_timeout: 10m}}\n");
+    let mut wire = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    for stream in (1..10_000).step_by(2) {
+        // GET, http, `/`, and the authority `a`; then a reset.
+        wire.extend(frame(1, 5, stream, &[0x82, 0x86, 0x84, 0x41, 1, b'a']));
+        wire.extend(frame(3, 0, stream, &8_u32.to_be_bytes()));
+    }
+    let mut stream = server.process.connect();
+    // It may be over before all is sent.
+    let _ = stream.write_all(&wire);
+    let ended = stream.read_to_end(&mut Vec::new());
+    let waited = |kind| [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&kind);
+    assert!(!ended.is_err_and(|error| waited(error.kind())));
+    assert_eq!(server.get("/v2/").status, 200);
+}
