@@ -4,25 +4,19 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, ready};
 use std::time::{Instant, SystemTime};
 
 use axum::body::Body;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tracing::Span;
 
 use crate::ambient::ambient;
 use crate::app::PeerAddr;
+use crate::follow::NOBODY_WAITS;
 use crate::telemetry::{ACCESS, is_printable};
-
-/// What stands for the status of a request whose client did not wait for it, as elsewhere.
-const NOBODY_WAITS: u16 = 499;
 
 /// Where this machine is, or the variable `TZ` says it is.
 static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
@@ -44,7 +38,7 @@ pub(crate) struct AccessLine {
     operation: &'static str,
     status: u16,
     /// Bytes of the answer's body.
-    sent: u64,
+    pub(crate) sent: u64,
 }
 
 impl AccessLine {
@@ -71,23 +65,10 @@ impl AccessLine {
         }
     }
 
-    /// Follows the answer to its end.
-    pub(crate) fn follow(
-        mut self,
-        operation: &'static str,
-        response: Response<Body>,
-    ) -> Response<Body> {
+    /// The head of its answer is known.
+    pub(crate) fn answered(&mut self, operation: &'static str, status: StatusCode) {
         self.operation = operation;
-        self.status = response.status().as_u16();
-        if response.body().is_end_stream() {
-            return response;
-        }
-        response.map(|body| {
-            Body::new(Followed {
-                body,
-                line: Some(self),
-            })
-        })
+        self.status = status.as_u16();
     }
 
     fn micros(&self) -> u64 {
@@ -182,45 +163,6 @@ fn quote(line: &mut String, text: &[u8]) {
         for byte in chunk.invalid() {
             let _ = write!(line, "\\x{byte:02x}");
         }
-    }
-}
-
-/// The body of an answer, and the line that is written when it ends.
-#[derive(Debug)]
-struct Followed {
-    body: Body,
-    line: Option<AccessLine>,
-}
-
-impl http_body::Body for Followed {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let data = match &frame {
-            Some(Ok(frame)) => frame.data_ref().map(Bytes::len),
-            _ => None,
-        };
-        if let Some(line) = &mut self.line {
-            line.sent += data.unwrap_or_default() as u64;
-        }
-        // Before hyper sends it, so that who has the answer finds the line.
-        if frame.is_none() || self.body.is_end_stream() {
-            self.line = None;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -19,9 +19,11 @@ use crate::body::RequestBody;
 use crate::budget::Budget;
 use crate::endpoint::{self, Endpoint, Limits};
 use crate::error::ApiError;
+use crate::follow::Watch;
 use crate::framing;
 use crate::handlers;
 use crate::health::Health;
+use crate::metrics::{Measuring, Metrics};
 use crate::telemetry;
 
 /// How the API answers, as far as the configuration decides it.
@@ -71,6 +73,8 @@ pub(crate) struct App {
     /// Of bodies that are held whole.
     pub(crate) budget: Budget,
     pub(crate) health: Arc<Health>,
+    /// If anyone wants to see them.
+    pub(crate) metrics: Option<Arc<Metrics>>,
     pub(crate) config: AppConfig,
 }
 
@@ -104,6 +108,7 @@ impl App {
             rules: Arc::new(Rules::everything()),
             budget: Budget::new(config.manifest_limit),
             health,
+            metrics: None,
             config,
         }
     }
@@ -118,20 +123,24 @@ impl App {
         let path = request.uri().path();
         let span = tracing::error_span!("request", id = %id, method = %method, path);
         let line = AccessLine::new(&request, span.clone(), self.config.access_log);
-        let answer = AssertUnwindSafe(self.answer(request, &id))
+        let metrics = self.metrics.as_ref();
+        let measuring = metrics.map(|metrics| Measuring::begin(metrics, &method));
+        let mut watch = Watch::new(line, measuring);
+        let answer = AssertUnwindSafe(self.answer(request, &id, &mut watch))
             .catch_unwind()
             .instrument(span.clone());
-        let (operation, mut response) = answer.await.unwrap_or_else(|panic| {
+        let mut response = answer.await.unwrap_or_else(|panic| {
             let _entered = span.enter();
             let panic = telemetry::message_of(panic.as_ref());
             tracing::error!(panic, "a handler panicked");
-            ("panic", ApiError::Internal.respond(&id))
+            watch.panicked();
+            ApiError::Internal.respond(&id)
         });
         self.finish(&method, &mut response);
-        line.follow(operation, response)
+        watch.follow(response)
     }
 
-    async fn answer(&self, request: Request<Body>, id: &str) -> (&'static str, Response<Body>) {
+    async fn answer(&self, request: Request<Body>, id: &str, watch: &mut Watch) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let peer = parts.extensions.get::<PeerAddr>();
         let peer = peer.and_then(|peer| Some(peer.0?.ip()));
@@ -143,16 +152,17 @@ impl App {
             let mut response = error.respond(id);
             // Where it ends is anybody's guess.
             response.headers_mut().insert(header::CONNECTION, CLOSE);
-            return ("none", response);
+            return response;
         }
         framing::settle_host(&parts.uri, &mut incoming.headers);
-        let (operation, result) = match self.parse(&parts.method, &parts.uri) {
-            _ if self.health.is_failing() => ("none", Err(ApiError::Unhealthy)),
-            Ok(endpoint) => (
-                endpoint.operation(),
-                self.dispatch(endpoint, peer, &mut incoming).await,
-            ),
-            Err(error) => ("none", Err(error)),
+        let result = match self.parse(&parts.method, &parts.uri) {
+            _ if self.health.is_failing() => Err(ApiError::Unhealthy),
+            Ok(endpoint) => {
+                watch.wants(&endpoint);
+                incoming.body.count_into(watch.arriving());
+                self.dispatch(endpoint, peer, &mut incoming).await
+            }
+            Err(error) => Err(error),
         };
         let mut response = match result {
             Ok(response) => response,
@@ -166,7 +176,8 @@ impl App {
             }
         };
         incoming.end(&mut response).await;
-        (operation, response)
+        watch.received(incoming.body.came());
+        response
     }
 
     fn parse(&self, method: &Method, uri: &Uri) -> Result<Endpoint, ApiError> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
+use prometheus::IntCounter;
 use registry_core::registry::Body as Pieces;
 use registry_core::storage::{BlobReader, StorageError};
 use registry_core::{BoxError, RegistryError};
@@ -56,6 +57,9 @@ pub(crate) struct RequestBody {
     left: Left,
     /// For what was collected.
     held: Held,
+    /// Bytes that have come.
+    came: u64,
+    counter: Option<IntCounter>,
 }
 
 /// What is still to come of a body.
@@ -79,7 +83,19 @@ impl RequestBody {
             peeked: None,
             left,
             held: Held::default(),
+            came: 0,
+            counter: None,
         }
+    }
+
+    /// Counts its bytes there, as they come.
+    pub(crate) fn count_into(&mut self, counter: Option<IntCounter>) {
+        self.counter = counter;
+    }
+
+    /// How many bytes have come.
+    pub(crate) fn came(&self) -> u64 {
+        self.came
     }
 
     async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
@@ -90,6 +106,12 @@ impl RequestBody {
             return None;
         }
         let next = self.stream.next().await;
+        if let Some(Ok(piece)) = &next {
+            self.came += piece.len() as u64;
+            if let Some(counter) = &self.counter {
+                counter.inc_by(piece.len() as u64);
+            }
+        }
         self.left = match &next {
             Some(Ok(_)) => Left::Something,
             Some(Err(_)) => Left::Lost,

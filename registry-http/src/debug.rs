@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::accept::{self, AcceptLimits};
 use crate::health::Health;
+use crate::metrics::{self, Metrics};
 
 /// Where the health is told, as in distribution.
 pub(crate) const HEALTH: &str = "/debug/health";
@@ -21,6 +22,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 #[derive(Debug)]
 pub(crate) struct Debug {
     pub(crate) health: Arc<Health>,
+    /// Where they are, and what they are.
+    pub(crate) metrics: Option<(String, Arc<Metrics>)>,
 }
 
 /// Answers on the second listener, if there is one, until `shutdown`.
@@ -47,8 +50,9 @@ impl Debug {
         if !head && *request.method() != Method::GET {
             return not_found(head);
         }
-        match request.uri().path() {
-            HEALTH => self.health(head),
+        match (request.uri().path(), &self.metrics) {
+            (HEALTH, _) => self.health(head),
+            (path, Some((known, metrics))) if path == known => self::metrics(metrics, head),
             _ => not_found(head),
         }
     }
@@ -60,6 +64,17 @@ impl Debug {
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
         response(status, JSON, format!("{}\n", json!(reasons)), head)
+    }
+}
+
+fn metrics(metrics: &Metrics, head: bool) -> Response<Body> {
+    match metrics.encode() {
+        Ok(text) => response(StatusCode::OK, metrics::CONTENT_TYPE, text, head),
+        Err(error) => {
+            tracing::error!(%error, "writing the metrics");
+            let text = "the log says why not\n".to_owned();
+            response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, text, head)
+        }
     }
 }
 

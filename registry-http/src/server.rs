@@ -28,6 +28,7 @@ use crate::config::{Config, ConfigError, Net, Source, UploadPurging, UrlLists};
 use crate::debug::{self, Debug};
 use crate::factories::Factories;
 use crate::health::{Checks, Health};
+use crate::metrics::{Metrics, measure};
 use crate::{builtin, cli, endpoint};
 
 /// Why a server does not start.
@@ -47,6 +48,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What is to be counted cannot be, which is a bug.
+    #[error("preparing the metrics")]
+    Metrics(#[source] BoxError),
     /// Uploads and keys need bytes that nobody can guess.
     #[error("the system gives no random bytes")]
     Random(#[source] getrandom::Error),
@@ -125,6 +129,7 @@ impl Server {
     /// Dropping the future cuts every connection.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let app = self.app;
+        let metrics = app.metrics.clone();
         let registry = self.registry.clone();
         let service = service_fn(move |request: Request<Body>| {
             let answer = Arc::clone(&app).serve(request);
@@ -154,7 +159,7 @@ impl Server {
         let serving = async { tokio::join!(answering, debug::serve(debug, limits, stopped)) };
         tokio::select! {
             ((), ()) = serving => {}
-            () = purge(self.registry, self.purging) => {}
+            () = purge(self.registry, self.purging, metrics) => {}
             () = checks.run(health) => {}
         }
         // What was begun for connections that are cut now.
@@ -223,15 +228,21 @@ impl Builder {
         };
         let storage = open(&self.factories, &config, mode).await?;
         let checks = Checks::new(&config.health, &config.driver.kind, &storage.records);
+        let metrics = metrics(&config).map_err(Error::Metrics)?;
+        let storage = match &metrics {
+            Some(metrics) => measure(storage, metrics),
+            None => storage,
+        };
         let health = Arc::new(checks.health());
         let registry = Registry::open(storage, options(&mut config))
             .await
             .map_err(Error::Registry)?;
         let listener = listen(&config, self.socket).await?;
-        let debug = listen_beside(&config, &health).await?;
+        let debug = listen_beside(&config, &health, metrics.as_ref()).await?;
         let mut answering = app_config(&config);
         answering.access_log &= self.prints;
-        let app = App::new(registry.clone(), Arc::clone(&health), answering);
+        let mut app = App::new(registry.clone(), Arc::clone(&health), answering);
+        app.metrics = metrics;
         let debug_addr = debug.as_ref().map(|(listener, _)| listener.local_addr());
         tracing::info!(
             address = %listener,
@@ -344,6 +355,7 @@ pub(crate) async fn listen(config: &Config, passed: Option<Passed>) -> Result<Li
 async fn listen_beside(
     config: &Config,
     health: &Arc<Health>,
+    metrics: Option<&Arc<Metrics>>,
 ) -> Result<Option<(TcpListener, Debug)>, Error> {
     let Some(debug) = &config.http.debug else {
         return Ok(None);
@@ -352,8 +364,20 @@ async fn listen_beside(
         let message = format!("listening on {}: {error}", debug.addr);
         config.refuse(&["http", "debug", "addr"], message)
     })?;
-    let health = Arc::clone(health);
-    Ok(Some((listener, Debug { health })))
+    let debug = Debug {
+        health: Arc::clone(health),
+        metrics: debug.metrics.clone().zip(metrics.cloned()),
+    };
+    Ok(Some((listener, debug)))
+}
+
+/// What is counted, if anyone can see it.
+fn metrics(config: &Config) -> Result<Option<Arc<Metrics>>, BoxError> {
+    let debug = config.http.debug.as_ref();
+    if debug.is_none_or(|debug| debug.metrics.is_none()) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Metrics::new(&config.driver.kind)?)))
 }
 
 pub(crate) fn options(config: &mut Config) -> Options {
@@ -414,7 +438,7 @@ fn purging(config: &Config) -> Option<UploadPurging> {
 }
 
 /// Ends what nobody will finish, or says what that would be, now and then, until it is dropped.
-async fn purge(registry: Registry, purging: Option<UploadPurging>) {
+async fn purge(registry: Registry, purging: Option<UploadPurging>, metrics: Option<Arc<Metrics>>) {
     let Some(purging) = purging else {
         return pending().await;
     };
@@ -429,7 +453,12 @@ async fn purge(registry: Registry, purging: Option<UploadPurging>) {
         match swept {
             Ok(0) => {}
             Ok(count) if purging.dryrun => tracing::info!(count, "would purge uploads"),
-            Ok(count) => tracing::info!(count, "purged uploads that were never finished"),
+            Ok(count) => {
+                if let Some(metrics) = &metrics {
+                    metrics.purged_uploads(count);
+                }
+                tracing::info!(count, "purged uploads that were never finished");
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "purging unfinished uploads");

@@ -87,29 +87,3 @@ fn no_text_leaves_its_quotes_or_its_line() {
         assert_eq!(line, expected, "{text:?}");
     }
 }
-
-#[tokio::test]
-async fn the_bytes_that_were_taken_are_counted() {
-    use futures_util::{StreamExt, stream};
-    let pieces = stream::iter(["abc", "de"].map(Ok::<_, io::Error>));
-    let mut followed = Followed {
-        body: Body::from_stream(pieces),
-        line: Some(line(Request::get("/v2/"))),
-    };
-    let mut sent = Vec::new();
-    loop {
-        let frame = std::future::poll_fn(|cx| Pin::new(&mut followed).poll_frame(cx));
-        if frame.await.is_none() {
-            break;
-        }
-        sent.push(followed.line.as_ref().map(|line| line.sent));
-    }
-    assert_eq!(sent, [Some(3), Some(5)]);
-    assert!(followed.line.is_none(), "written at the end");
-    let whole = Followed {
-        body: Body::from("abc"),
-        line: Some(line(Request::get("/v2/"))),
-    };
-    let mut whole = Body::new(whole).into_data_stream();
-    assert_eq!(whole.next().await.unwrap().unwrap(), "abc");
-}

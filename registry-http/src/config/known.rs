@@ -167,7 +167,6 @@ const ALIASES: &[(&str, &str, &str)] = &[
 /// Why a section is not honoured; the longest match counts.
 const REASONS: &[(&str, &str)] = &[
     ("compatibility", "manifests of schema 1 are not served"),
-    ("http.debug.prometheus", "there are no metrics yet"),
     ("http.http2", "there is no TLS yet, and HTTP/2 with it"),
     ("http.tls", "there is no TLS yet"),
     (

@@ -6,6 +6,8 @@ use registry_core::manifest::{Children, Platform, UrlRule as _};
 
 use super::*;
 
+mod warned;
+
 const SMALL: &str = "version: 0.1\nstorage: {inmemory: }\n";
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -76,7 +78,7 @@ http:
   draintimeout: 1m
   h2c: {enabled: yes}
   headers: {X-A: [b, c]}
-  debug: {addr: 'localhost:81'}
+  debug: {addr: 'localhost:81', prometheus: {enabled: true, path: /m}}
 health:
   storagedriver: {enabled: true, interval: 1s, threshold: 2}
   file: [{file: /f}, {file: g, interval: 20s, threshold: 3}]
@@ -123,7 +125,11 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
     assert!(config.http.h2c);
     let values: Vec<_> = config.http.headers.get_all("x-a").iter().collect();
     assert_eq!(values, ["b", "c"]);
-    assert_eq!(config.http.debug.unwrap().addr, "localhost:81");
+    let debug = Debug {
+        addr: "localhost:81".to_owned(),
+        metrics: Some("/m".to_owned()),
+    };
+    assert_eq!(config.http.debug, Some(debug));
     check_health(&config.health);
     assert_eq!((config.catalog_max, config.tags_max), (7, 8));
     let platform = Platform {
@@ -265,6 +271,14 @@ fn an_error_names_the_key_and_where_it_came_from() {
         (
             "http: {headers: {'a b': [c]}}",
             "`http.headers.a b` (config.yml:3:18): ",
+        ),
+        (
+            "http: {debug: {prometheus: {enabled: true, path: metrics}}}",
+            "`http.debug.prometheus.path` (config.yml:3:",
+        ),
+        (
+            "http: {debug: {prometheus: {enabled: true, path: /debug/health}}}",
+            "`http.debug.prometheus.path` (config.yml:3:",
         ),
         (
             "catalog: {maxentries: many}",
@@ -425,139 +439,6 @@ fn what_protects_nothing_is_not_refused() {
     for text in table {
         assert!(with(text).is_ok(), "{text:?}");
     }
-}
-
-#[test]
-fn keys_that_are_not_honoured_are_named_with_the_reason() {
-    let table = [
-        (
-            "http: {http2: {disabled: true}}",
-            "`http.http2` (config.yml:3:8) is not honoured by this release: \
-             there is no TLS yet, and HTTP/2 with it",
-        ),
-        (
-            "log: {hooks: [{type: mail, disabled: true}]}",
-            "`log.hooks` (config.yml:3:7) is not honoured by this release: \
-             no mail is sent; what gathers the log can tell of its errors",
-        ),
-    ];
-    for (text, expected) in table {
-        assert_eq!(warnings(text), [expected], "{text:?}");
-    }
-}
-
-#[test]
-fn what_a_store_is_asked_for_and_has_anyway_is_no_news() {
-    let storage = |driver: &str, keys: &str| {
-        parse(&format!("version: 0.1\nstorage: {{{driver}: , {keys}}}\n"))
-    };
-    let told = |driver: &str, keys: &str| storage(driver, keys).unwrap().notes.warnings;
-    for keys in [
-        "cache: {blobdescriptor: inmemory, blobdescriptorsize: 100}",
-        "cache: {layerinfo: inmemory}",
-        "cache: {blobdescriptor: '', layerinfo: ''}",
-        "cache: ",
-        "redirect: {disable: true}",
-        "redirect: {disable: false}",
-        "redirect: {}",
-        "tag: {concurrencylimit: 8}",
-        "tag: {concurrencylimit: 0}",
-    ] {
-        assert_eq!(told("filesystem", keys), Vec::<String>::new(), "{keys}");
-    }
-    for (driver, keys, expected) in [
-        (
-            "inmemory",
-            "cache: {blobdescriptor: redis}",
-            "`storage.cache.blobdescriptor` (config.yml:2:31): nothing is kept in redis",
-        ),
-        (
-            "inmemory",
-            "cache: {layerinfo: disk}",
-            "`storage.cache.layerinfo` (config.yml:2:31): \"disk\" is not one of inmemory, redis",
-        ),
-        (
-            "tape",
-            "redirect: {disable: no}",
-            "`storage.redirect.disable` (config.yml:2:30) is false, but no client is sent",
-        ),
-    ] {
-        let told = told(driver, keys);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with(expected), "{told:?}");
-    }
-    for (keys, expected) in [
-        (
-            "tag: {concurrencylimit: -1}",
-            "`storage.tag.concurrencylimit` (config.yml:2:29): must not be negative",
-        ),
-        (
-            "tag: {concurrencylimit: few}",
-            "`storage.tag.concurrencylimit` (config.yml:2:29): ",
-        ),
-        (
-            "cache: {blobdescriptorsize: 10MB}",
-            "`storage.cache.blobdescriptorsize` (config.yml:2:31): ",
-        ),
-        (
-            "redirect: {disable: maybe}",
-            "`storage.redirect.disable` (config.yml:2:34): ",
-        ),
-    ] {
-        let error = storage("inmemory", keys).unwrap_err().to_string();
-        assert!(error.starts_with(expected), "{keys}: {error}");
-    }
-}
-
-#[test]
-fn absolute_urls_without_a_host_of_their_own_are_warned_about() {
-    let told = warnings("http: {relativeurls: false}");
-    assert_eq!(told.len(), 1, "{told:?}");
-    for word in ["`http.relativeurls` (config.yml:", "set `http.host`"] {
-        assert!(told[0].contains(word), "{told:?}");
-    }
-    for text in [
-        "http: {relativeurls: false, host: 'https://a.example'}",
-        "http: {relativeurls: true}",
-        "http: {host: 'https://a.example'}",
-    ] {
-        assert_eq!(warnings(text), Vec::<String>::new(), "{text}");
-    }
-}
-
-#[test]
-fn unknown_keys_are_named_with_the_nearest_known_one() {
-    let table = [
-        (
-            "htpp: {}",
-            "unknown key `htpp` (config.yml:3:1); did you mean `http`?",
-        ),
-        (
-            "http: {adr: ':5000'}",
-            "unknown key `http.adr` (config.yml:3:8); did you mean `http.addr`?",
-        ),
-        (
-            "http: {colour: red}",
-            "unknown key `http.colour` (config.yml:3:8)",
-        ),
-        (
-            "extensions: {limits: {header_timout: 1s}}",
-            "unknown key `extensions.limits.header_timout` (config.yml:3:23); \
-             did you mean `extensions.limits.header_timeout`?",
-        ),
-    ];
-    for (text, expected) in table {
-        assert_eq!(warnings(text), [expected], "{text:?}");
-    }
-    let told = warnings("health: {http: [{uri: 'http://a', timeot: 1s}]}");
-    let expected = "unknown key `health.http.0.timeot` (config.yml:3:35); \
-                    did you mean `health.http.0.timeout`?";
-    assert_eq!(told, [expected]);
-    // In a section that is not honoured, too.
-    let told = warnings("redis: {tls: {certifcate: a}}");
-    let expected = "unknown key `redis.tls.certifcate` (config.yml:3:15); \
-                    did you mean `redis.tls.certificate`?";
-    assert_eq!((told.len(), told[1].as_str()), (2, expected));
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod limits;
 mod lists;
 mod logging;
 mod manifests;
+mod metrics;
 #[cfg(feature = "fs")]
 mod order;
 mod panics;

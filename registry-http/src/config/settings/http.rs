@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::super::duration::GoDuration;
 use super::super::layers::Layers;
 use super::super::{ConfigError, Notes};
+use crate::debug::HEALTH;
 
 /// `docker stop` kills after ten seconds.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -27,6 +28,9 @@ pub enum Net {
     /// A socket of the file system.
     Unix,
 }
+
+/// Where distribution serves its metrics.
+const METRICS: &str = "/metrics";
 
 /// How and where to serve.
 #[derive(Debug)]
@@ -60,6 +64,8 @@ pub struct Http {
 pub struct Debug {
     /// `host:port`; an empty host is every address.
     pub addr: String,
+    /// The path of the metrics, if they are served.
+    pub metrics: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -81,6 +87,14 @@ pub(super) struct RawHttp {
 #[serde(default)]
 struct RawDebug {
     addr: String,
+    prometheus: RawPrometheus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawPrometheus {
+    enabled: bool,
+    path: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -147,12 +161,34 @@ pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<H
         headers,
         h2c: raw.h2c.enabled,
         draintimeout: raw.draintimeout.map_or(DRAIN, |given| given.0),
-        debug: debug(raw.debug),
+        debug: debug(raw.debug, layers, notes)?,
     })
 }
 
-fn debug(raw: RawDebug) -> Option<Debug> {
-    (!raw.addr.is_empty()).then_some(Debug { addr: raw.addr })
+fn debug(raw: RawDebug, layers: &Layers, notes: &mut Notes) -> Result<Option<Debug>, ConfigError> {
+    let RawPrometheus { enabled, path } = raw.prometheus;
+    let path = match path.is_empty() {
+        true => METRICS.to_owned(),
+        false => path,
+    };
+    let usable = path.starts_with('/') && path.parse::<Uri>().is_ok_and(|uri| uri.path() == path);
+    if enabled && (!usable || path == HEALTH) {
+        let message = format!("{path:?} is no path of its own such as {METRICS}");
+        return Err(layers.refuse(&["http", "debug", "prometheus", "path"], message));
+    }
+    if raw.addr.is_empty() {
+        if enabled {
+            notes.warn(format!(
+                "`http.debug.prometheus.enabled` ({}) has no effect: `http.debug.addr` is not set",
+                layers.origin(&["http", "debug", "prometheus", "enabled"])
+            ));
+        }
+        return Ok(None);
+    }
+    Ok(Some(Debug {
+        addr: raw.addr,
+        metrics: enabled.then_some(path),
+    }))
 }
 
 fn absolute(text: &str) -> Option<Uri> {
