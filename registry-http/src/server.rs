@@ -1,6 +1,7 @@
 //! From a configuration to a server: which driver, which address, what is open to whom.
 
-use std::future::pending;
+mod parts;
+
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -11,8 +12,6 @@ use axum::body::Body;
 use hyper::Request;
 use hyper::service::service_fn;
 use registry_core::access::Secret;
-use registry_core::manifest::{Demands, UrlRule};
-use registry_core::registry::Options;
 use registry_core::storage::{OpenMode, Storage};
 use registry_core::{BoxError, Registry, RegistryError};
 use serde::de::DeserializeOwned;
@@ -20,16 +19,19 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub(crate) use self::parts::options;
+use self::parts::{accept_limits, app_config};
 use crate::accept::{self, AcceptLimits, Listener, Passed, UnixSocket};
-use crate::ambient::{ambient, probe};
-use crate::app::{App, AppConfig};
+use crate::ambient::probe;
+use crate::app::App;
 use crate::check::{self, Report};
-use crate::config::{Config, ConfigError, Net, Source, UploadPurging, UrlLists};
+use crate::config::{Config, ConfigError, Net, Source, UploadPurging};
 use crate::debug::{self, Debug};
 use crate::factories::Factories;
 use crate::health::{Checks, Health};
 use crate::metrics::{Metrics, measure};
-use crate::{builtin, cli, endpoint};
+use crate::purge::{purge, purging};
+use crate::{builtin, cli};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -378,100 +380,6 @@ fn metrics(config: &Config) -> Result<Option<Arc<Metrics>>, BoxError> {
         return Ok(None);
     }
     Ok(Some(Arc::new(Metrics::new(&config.driver.kind)?)))
-}
-
-pub(crate) fn options(config: &mut Config) -> Options {
-    let mut options = Options::new(ambient());
-    options.delete = config.delete;
-    options.secret = config.http.secret.take();
-    options.upload_age = config.uploadpurging.age;
-    options.demands = demands(config);
-    options.read_only = config.readonly;
-    options
-}
-
-fn demands(config: &Config) -> Demands {
-    let rule = |lists: &UrlLists| Arc::new(lists.clone()) as Arc<dyn UrlRule>;
-    Demands {
-        urls: config.validation.urls.as_ref().map(rule),
-        children: config.validation.children.clone(),
-        classes: config.classes.clone(),
-    }
-}
-
-fn app_config(config: &Config) -> AppConfig {
-    let http = &config.http;
-    AppConfig {
-        limits: endpoint::Limits {
-            catalog: config.catalog_max,
-            tags: config.tags_max,
-            read_only: config.readonly,
-        },
-        manifest_limit: config.limits.manifest,
-        stall_timeout: config.limits.stall_timeout,
-        prefix: http.prefix.trim_end_matches('/').to_owned(),
-        host: http.host.as_ref().map(ToString::to_string),
-        absolute: http.relativeurls == Some(false),
-        headers: http.headers.clone(),
-        access_log: config.log.access,
-    }
-}
-
-fn accept_limits(config: &Config) -> AcceptLimits {
-    let limits = &config.limits;
-    AcceptLimits {
-        connections: limits.connections,
-        header: limits.header,
-        headers: limits.headers,
-        header_timeout: limits.header_timeout,
-        idle_timeout: limits.idle_timeout,
-        stall_timeout: limits.stall_timeout,
-        h2c: config.http.h2c,
-        drain: config.http.draintimeout,
-    }
-}
-
-/// How to purge, if that may be done at all.
-fn purging(config: &Config) -> Option<UploadPurging> {
-    let purging = config.uploadpurging;
-    (purging.enabled && !config.readonly).then_some(purging)
-}
-
-/// Ends what nobody will finish, or says what that would be, now and then, until it is dropped.
-async fn purge(registry: Registry, purging: Option<UploadPurging>, metrics: Option<Arc<Metrics>>) {
-    let Some(purging) = purging else {
-        return pending().await;
-    };
-    let mut wait = first_wait(purging.interval);
-    loop {
-        tokio::time::sleep(wait).await;
-        let mut tell = |upload: &str| tracing::info!(upload, "would purge, but for `dryrun`");
-        let swept = match purging.dryrun {
-            true => registry.find_abandoned_uploads(&mut tell).await,
-            false => registry.purge_uploads().await,
-        };
-        match swept {
-            Ok(0) => {}
-            Ok(count) if purging.dryrun => tracing::info!(count, "would purge uploads"),
-            Ok(count) => {
-                if let Some(metrics) = &metrics {
-                    metrics.purged_uploads(count);
-                }
-                tracing::info!(count, "purged uploads that were never finished");
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "purging unfinished uploads");
-            }
-        }
-        wait = purging.interval;
-    }
-}
-
-/// Within the first hour, so that replicas which start together do not purge together.
-fn first_wait(interval: Duration) -> Duration {
-    let [byte, ..] = (ambient().random)();
-    (Duration::from_secs(3600) / 256 * u32::from(byte)).min(interval)
 }
 
 #[cfg(test)]
