@@ -1,6 +1,7 @@
 //! The command line of `registry`, which is distribution's.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -135,7 +136,7 @@ fn serve(
     variables: &[(String, String)],
 ) -> Result<ExitCode, Error> {
     let config = Config::load(source, variables)?;
-    telemetry::open(&config.log);
+    telemetry::open(&config.log, io::stderr);
     telemetry::log_panics();
     let passed = Passed::take().map_err(|source| Error::System {
         doing: "taking the socket of systemd",
@@ -184,21 +185,24 @@ fn collect(
     variables: &[(String, String)],
 ) -> Result<ExitCode, Error> {
     let config = Config::load_to_maintain(source, variables)?;
-    telemetry::open(&config.log);
+    let progress = arguments.progress();
+    telemetry::open(&config.log, progress.log());
     let runtime = start().map_err(|source| Error::System {
         doing: "starting threads",
         source,
     })?;
     runtime.block_on(async {
         let registry = builder.open_to_collect(config).await?;
-        Ok(match collect::collect(&registry, arguments).await {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        })
+        Ok(
+            match collect::collect(&registry, arguments, progress).await {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            },
+        )
     })
 }
 
-fn start() -> std::io::Result<Runtime> {
+fn start() -> io::Result<Runtime> {
     runtime::Builder::new_multi_thread().enable_all().build()
 }
 
@@ -236,7 +240,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -360,7 +364,7 @@ mod tests {
     fn an_error_is_told_with_all_it_came_from() {
         let error = Error::Storage {
             kind: "tape".to_owned(),
-            source: std::io::Error::other("torn").into(),
+            source: io::Error::other("torn").into(),
         };
         assert_eq!(chain(&error), "opening the tape store: torn");
     }

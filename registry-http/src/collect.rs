@@ -1,13 +1,16 @@
 //! `registry garbage-collect`: takes away what nothing needs, while no server writes.
 
-use std::io::{self, BufWriter, Write};
+mod progress;
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::time::Duration;
 
 use clap::Args;
-use registry_core::Registry;
 use registry_core::registry::{Amount, CollectOptions, Collected, Fate, Seen};
+use registry_core::{Digest, Registry};
 use serde::Serialize;
 
+pub(crate) use self::progress::Shown;
 use crate::cli::chain;
 
 /// The flags of `garbage-collect`: distribution's, and two of ours.
@@ -34,6 +37,14 @@ pub(crate) struct CollectArguments {
 const QUARANTINE: Duration = Duration::from_secs(24 * 3600);
 
 impl CollectArguments {
+    /// How those who wait are told, if they want to be told anything but the end.
+    pub(crate) fn progress(self) -> Shown {
+        match self.quiet || self.json {
+            true => Shown::nowhere(),
+            false => Shown::on_standard_error(),
+        }
+    }
+
     fn options(self) -> CollectOptions {
         let mut options = CollectOptions::default();
         // Nobody is pushing, and what an interrupted push needs comes back from the trash.
@@ -47,9 +58,15 @@ impl CollectArguments {
 }
 
 /// Collects, and tells on standard output what was seen; whether that went well.
-pub(crate) async fn collect(registry: &Registry, arguments: CollectArguments) -> bool {
+pub(crate) async fn collect(
+    registry: &Registry,
+    arguments: CollectArguments,
+    progress: Shown,
+) -> bool {
     let mut report = Report {
         out: BufWriter::new(io::stdout()),
+        beside: io::stdout().is_terminal(),
+        progress,
         arguments,
     };
     let options = arguments.options();
@@ -62,6 +79,7 @@ pub(crate) async fn collect(registry: &Registry, arguments: CollectArguments) ->
             true
         }
         Err(error) => {
+            report.progress.end();
             let _ = report.out.flush();
             eprintln!("registry: collecting: {}", chain(&error));
             false
@@ -71,6 +89,9 @@ pub(crate) async fn collect(registry: &Registry, arguments: CollectArguments) ->
 
 struct Report {
     out: BufWriter<io::Stdout>,
+    /// Whether that is a terminal, where the progress may be shown, too.
+    beside: bool,
+    progress: Shown,
     arguments: CollectArguments,
 }
 
@@ -115,6 +136,9 @@ enum Line<'a> {
 
 impl Report {
     fn saw(&mut self, seen: Seen<'_>) {
+        if let Seen::Progress(progress) = seen {
+            return self.progress.show(progress);
+        }
         if self.arguments.quiet {
             return;
         }
@@ -124,46 +148,21 @@ impl Report {
             }
             return;
         }
-        let told = match seen {
-            Seen::Repository(name) => writeln!(self.out, "{name}"),
-            Seen::Unreadable(name, digest) => writeln!(
-                self.out,
-                "{name}: manifest {digest} cannot be read; everything linked here is kept"
-            ),
-            Seen::Untagged(name, digest) => {
-                writeln!(self.out, "manifest eligible for deletion: {name}@{digest}")
-            }
-            Seen::Blob(blob, fate) => self.blob(&blob.digest.to_string(), blob.stat.size, fate),
-            Seen::Copy(copy, fate) => self.blob(&copy.digest.to_string(), copy.size, fate),
-            Seen::Link(name, digest) => writeln!(self.out, "link of {digest} in {name} removed"),
-            _ => Ok(()),
+        let Some(line) = text(&seen) else {
+            return;
         };
         // Whoever reads may have seen enough; the work goes on.
-        let _ = told;
-    }
-
-    fn blob(&mut self, digest: &str, size: u64, fate: &Fate) -> io::Result<()> {
-        match fate {
-            Fate::Keep(_) | Fate::Young { .. } => Ok(()),
-            Fate::Retire { .. } => writeln!(
-                self.out,
-                "blob eligible for deletion: {digest} ({size} bytes): nothing needs it"
-            ),
-            Fate::Restore(need) => {
-                writeln!(self.out, "blob back from the trash: {digest}: {need}")
-            }
-            Fate::Wait { age } => writeln!(
-                self.out,
-                "blob in the trash: {digest} ({size} bytes), for {} so far",
-                span(*age)
-            ),
-            Fate::Purge { .. } => {
-                writeln!(self.out, "blob destroyed: {digest} ({size} bytes)")
-            }
-        }
+        let _ = match self.beside {
+            true => self.progress.aside(|| {
+                writeln!(self.out, "{line}")?;
+                self.out.flush()
+            }),
+            false => writeln!(self.out, "{line}"),
+        };
     }
 
     fn end(&mut self, collected: &Collected) {
+        self.progress.end();
         let dry_run = self.arguments.dry_run;
         if self.arguments.json {
             self.object(&Line::End { dry_run, collected });
@@ -177,6 +176,38 @@ impl Report {
         let _ = serde_json::to_writer(&mut self.out, line);
         let _ = writeln!(self.out);
     }
+}
+
+/// A line for people, of what they want to know.
+fn text(seen: &Seen<'_>) -> Option<String> {
+    Some(match seen {
+        Seen::Repository(name) => name.to_string(),
+        Seen::Unreadable(name, digest) => {
+            format!("{name}: manifest {digest} cannot be read; everything linked here is kept")
+        }
+        Seen::Untagged(name, digest) => {
+            format!("manifest eligible for deletion: {name}@{digest}")
+        }
+        Seen::Blob(blob, fate) => return blob_text(&blob.digest, blob.stat.size, fate),
+        Seen::Copy(copy, fate) => return blob_text(&copy.digest, copy.size, fate),
+        Seen::Link(name, digest) => format!("link of {digest} in {name} removed"),
+        _ => return None,
+    })
+}
+
+fn blob_text(digest: &Digest, size: u64, fate: &Fate) -> Option<String> {
+    Some(match fate {
+        Fate::Keep(_) | Fate::Young { .. } => return None,
+        Fate::Retire { .. } => {
+            format!("blob eligible for deletion: {digest} ({size} bytes): nothing needs it")
+        }
+        Fate::Restore(need) => format!("blob back from the trash: {digest}: {need}"),
+        Fate::Wait { age } => {
+            let age = span(*age);
+            format!("blob in the trash: {digest} ({size} bytes), for {age} so far")
+        }
+        Fate::Purge { .. } => format!("blob destroyed: {digest} ({size} bytes)"),
+    })
 }
 
 fn line<'a>(seen: &Seen<'a>) -> Option<Line<'a>> {

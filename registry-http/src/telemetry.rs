@@ -11,6 +11,7 @@ use std::panic::{self, PanicHookInfo};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -23,8 +24,9 @@ use crate::config::{Log, LogFormat, LogLevel};
 /// What the end of a request is said under.
 pub(crate) const ACCESS: &str = "access";
 
-/// Opens the log on standard error. A program that has its own log keeps it.
-pub(crate) fn open(log: &Log) {
+/// Opens the log, which goes to standard error by way of `writer`. A program that has its own log
+/// keeps it.
+pub(crate) fn open(log: &Log, writer: impl LogWriter) {
     let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -47,17 +49,22 @@ pub(crate) fn open(log: &Log) {
         .with_target(ACCESS, access);
     // It fails only where a log is open already.
     let _ = tracing_subscriber::registry()
-        .with(layer(log).with_filter(told))
+        .with(layer(log, writer).with_filter(told))
         .try_init();
 }
 
+/// Takes lines, each at once.
+pub(crate) trait LogWriter: for<'a> MakeWriter<'a> + Send + Sync + 'static {}
+
+impl<W: for<'a> MakeWriter<'a> + Send + Sync + 'static> LogWriter for W {}
+
 /// Lines in the form that was asked for.
-fn layer<S>(log: &Log) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S>(log: &Log, writer: impl LogWriter) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let ansi = io::stderr().is_terminal();
-    let layer = fmt::layer().with_writer(io::stderr).with_ansi(ansi);
+    let layer = fmt::layer().with_writer(writer).with_ansi(ansi);
     let keys = match log.format {
         LogFormat::Text => return layer.event_format(Text::new(log, ansi)).boxed(),
         LogFormat::Json => Keys::Ours,

@@ -32,7 +32,7 @@ pub use self::blobs::{BlobContent, BlobInfo};
 use self::changes::Changes;
 pub use self::check::{Checked, Trace, TraceKind};
 pub use self::collect::{
-    Amount, CollectOptions, Collected, Fate, Marks, Need, Observer, Plan, Seen,
+    Amount, CollectOptions, Collected, Fate, Marks, Need, Observer, Plan, Progress, Seen,
 };
 pub use self::manifests::ServedManifest;
 pub use self::page::{Page, PageRequest};

@@ -1,7 +1,12 @@
 //! `registry garbage-collect` on the store of a server: when it is stopped, and beside one that
 //! does not write.
 
-use std::process::{Command, Output};
+use std::fs::File;
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::manifests::image;
 use crate::server::{Server, Setup, command};
@@ -24,11 +29,37 @@ fn stopped() -> (Server, String, String) {
     (server, gone, stays)
 }
 
-fn collect(server: &Server, flags: &[&str]) -> Output {
+fn collection(server: &Server, flags: &[&str]) -> Command {
     let mut collect: Command = command(&[]);
     collect.arg("garbage-collect").args(flags).arg("config.yml");
     collect.env_clear().current_dir(server.root.path());
-    collect.output().unwrap()
+    collect.env("REGISTRY_LOG_LEVEL", "error");
+    collect
+}
+
+fn collect(server: &Server, flags: &[&str]) -> Output {
+    collection(server, flags).output().unwrap()
+}
+
+/// What a collection writes to a pipe, and what to the terminal, of this kind, that its
+/// standard error is.
+fn collect_on(kind: &str, server: &Server, flags: &[&str]) -> (String, String) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let path = ptsname(&master, Vec::new()).unwrap();
+    let terminal = open(&path, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut collection = collection(server, flags);
+    collection.env("TERM", kind);
+    collection.stdout(Stdio::piped()).stderr(terminal);
+    let child = collection.spawn().unwrap();
+    // It has the terminal open.
+    drop(collection);
+    let mut shown = Vec::new();
+    // The end of a terminal is an error.
+    let _ = File::from(master).read_to_end(&mut shown);
+    let said = text(&child.wait_with_output().unwrap());
+    (said, String::from_utf8(shown).unwrap())
 }
 
 fn text(output: &Output) -> String {
@@ -96,6 +127,57 @@ fn every_blob_is_told_with_its_fate_to_machines() {
         (&"end".into(), &true.into())
     );
     assert_eq!(end["retired"]["count"], 2);
+}
+
+#[test]
+fn a_terminal_shows_how_far_it_has_come() {
+    let (server, gone, _) = stopped();
+    let (said, shown) = collect_on("xterm", &server, &["--now"]);
+    let parts = [
+        "marking: 1 repositories, 1 manifests",
+        "5 blobs, 2 for the trash",
+        "emptying the trash: 2 of 2, 2 destroyed",
+        "removing links: 1 repositories, 1 links",
+    ];
+    let found = parts.map(|part| shown.find(part).unwrap_or_else(|| panic!("{shown:?}")));
+    assert!(found.is_sorted(), "{shown:?}");
+    // One line, which is gone in the end.
+    assert!(!shown.contains('\n'), "{shown:?}");
+    assert!(shown.ends_with("\r\x1b[2K"), "{shown:?}");
+    assert!(said.contains(&format!("blob destroyed: {gone}")), "{said}");
+    assert!(
+        !said.contains("marking") && !said.contains('\x1b'),
+        "{said}"
+    );
+    // One that cannot go back in a line.
+    let shown = collect_on("dumb", &server, &[]).1;
+    assert!(
+        shown.contains("marking: 1 repositories, 1 manifests\r\n"),
+        "{shown:?}"
+    );
+    assert!(!shown.contains('\x1b'), "{shown:?}");
+    for flag in ["--quiet", "--json"] {
+        assert_eq!(collect_on("xterm", &server, &[flag]).1, "");
+    }
+}
+
+#[test]
+fn what_is_no_terminal_has_a_line_for_each_part() {
+    let (server, _, _) = stopped();
+    let done = collect(&server, &["--now"]);
+    let told = String::from_utf8(done.stderr).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    let [marking, retiring, again, purging, unlinking] = &lines[..] else {
+        panic!("{told}");
+    };
+    assert_eq!(*marking, "marking: 1 repositories, 1 manifests");
+    assert_eq!(marking, again);
+    assert!(retiring.contains("5 blobs, 2 for the trash ("), "{told}");
+    assert!(purging.contains("2 of 2, 2 destroyed ("), "{told}");
+    assert_eq!(*unlinking, "removing links: 1 repositories, 1 links");
+    for flag in ["--quiet", "--json"] {
+        assert_eq!(collect(&server, &[flag]).stderr, b"");
+    }
 }
 
 #[test]

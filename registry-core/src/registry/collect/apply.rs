@@ -9,6 +9,7 @@ use futures_util::TryStreamExt;
 
 use super::mark::Marked;
 use super::plan::{Fate, Plan};
+use super::progress::{purging, retiring, unlinking};
 use super::{CollectOptions, Collected, Observer, Seen};
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -53,7 +54,7 @@ impl Registry {
             .await?;
         let changed = !(retired.is_empty() && removed.is_empty());
         if changed && !options.offline {
-            self.look_again(options, &removed, &retired, &mut collected)
+            self.look_again(options, &removed, &retired, &mut collected, observer)
                 .await?;
         }
         self.empty_trash(options, &mut collected, observer).await?;
@@ -86,10 +87,11 @@ impl Registry {
         removed: &HashSet<(RepositoryName, Digest)>,
         retired: &[Retired],
         collected: &mut Collected,
+        observer: &mut Observer<'_>,
     ) -> Result<(), RegistryError> {
         loop {
             let now = self.0.blobs.now().await?;
-            let marked = self.mark(options, now, &mut |_| {}).await?;
+            let marked = self.mark_again(options, now, observer).await?;
             for copy in retired {
                 if marked.marks.why(&copy.digest).is_some() {
                     self.0.bring_back(copy).await?;
@@ -120,7 +122,7 @@ impl Registry {
             return Ok(());
         }
         let now = self.0.blobs.now().await?;
-        let marked = self.mark(options, now, &mut |_| {}).await?;
+        let marked = self.mark_again(options, now, observer).await?;
         let plan = Plan {
             marks: &marked.marks,
             now,
@@ -128,7 +130,9 @@ impl Registry {
             quarantine: options.quarantine,
         };
         let mut purged = HashSet::new();
-        for copy in &copies {
+        let of = copies.len() as u64;
+        for (copies, copy) in (0..).zip(&copies) {
+            observer(purging(copies, of, collected));
             let fate = plan.of_copy(copy);
             observer(Seen::Copy(copy, &fate));
             match fate {
@@ -148,6 +152,7 @@ impl Registry {
                 _ => collected.waiting.add(copy.size),
             }
         }
+        observer(purging(of, of, collected));
         // On an object store a pull must not meet a moment without its link.
         let alone = options.offline || self.0.records.guarantees().exclusive;
         if alone && !options.dry_run && !purged.is_empty() {
@@ -166,6 +171,8 @@ impl Registry {
         observer: &mut Observer<'_>,
     ) -> Result<(), RegistryError> {
         let mut walk = crate::registry::catalog::Walk::new(None);
+        let mut repositories = 0;
+        observer(unlinking(repositories, collected));
         while let Some(name) = walk.next(self).await? {
             let layers = self.0.layers(&name);
             let purged = layers.try_filter(|digest| ready(purged.contains(digest)));
@@ -176,6 +183,8 @@ impl Registry {
                     collected.links += 1;
                 }
             }
+            repositories += 1;
+            observer(unlinking(repositories, collected));
         }
         Ok(())
     }
@@ -192,6 +201,8 @@ impl Inner {
     ) -> Result<Vec<Retired>, RegistryError> {
         let mut retired = Vec::new();
         let mut blobs = self.blobs.list(None);
+        let mut judged = 0;
+        observer(retiring(judged, collected));
         while let Some(blob) = blobs.try_next().await? {
             let fate = plan.of_blob(&blob);
             observer(Seen::Blob(&blob, &fate));
@@ -203,6 +214,8 @@ impl Inner {
                 collected.retired.add(copy.size);
                 retired.push(copy);
             }
+            judged += 1;
+            observer(retiring(judged, collected));
         }
         Ok(retired)
     }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use futures_util::TryStreamExt;
 
 use super::plan::{Marks, Plan};
+use super::progress::marking;
 use super::{CollectOptions, Observer, Seen};
 use crate::digest::{Algorithm, AnyDigest, Digest};
 use crate::layout::Key;
@@ -29,6 +30,12 @@ pub(super) struct Marked {
     pub(super) repositories: u64,
     pub(super) revisions: u64,
     pub(super) unreadable: u64,
+}
+
+impl Marked {
+    fn progress(&self) -> Seen<'static> {
+        marking(self.repositories, self.revisions)
+    }
 }
 
 /// A revision, and what its manifest says.
@@ -77,6 +84,21 @@ impl Body {
 }
 
 impl Registry {
+    /// As [`mark`](Self::mark), by one who was told already what there is.
+    pub(super) async fn mark_again(
+        &self,
+        options: &CollectOptions,
+        now: SystemTime,
+        observer: &mut Observer<'_>,
+    ) -> Result<Marked, StorageError> {
+        let mut tell = |seen: Seen<'_>| {
+            if matches!(seen, Seen::Progress(_)) {
+                observer(seen);
+            }
+        };
+        self.mark(options, now, &mut tell).await
+    }
+
     pub(super) async fn mark(
         &self,
         options: &CollectOptions,
@@ -85,12 +107,14 @@ impl Registry {
     ) -> Result<Marked, StorageError> {
         let mut marked = Marked::default();
         let mut walk = Walk::new(None);
+        observer(marked.progress());
         while let Some(name) = walk.next(self).await? {
             if !self.0.is_repository(&name).await? {
                 continue;
             }
             observer(Seen::Repository(&name));
             marked.repositories += 1;
+            observer(marked.progress());
             marked.marks.enter(name.clone());
             self.0
                 .mark_repository(&name, options, now, &mut marked, observer)
@@ -117,6 +141,7 @@ impl Inner {
                 continue;
             };
             marked.revisions += 1;
+            observer(marked.progress());
             if revision.body.is_doubtful() {
                 observer(Seen::Unreadable(name, &digest));
                 marked.unreadable += 1;

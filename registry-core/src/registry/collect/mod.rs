@@ -7,10 +7,12 @@
 mod apply;
 mod mark;
 mod plan;
+mod progress;
 
 use std::time::Duration;
 
 pub use self::plan::{Fate, Marks, Need, Plan};
+pub use self::progress::Progress;
 use crate::digest::Digest;
 use crate::name::RepositoryName;
 use crate::storage::{BlobEntry, Retired};
@@ -44,10 +46,12 @@ impl Default for CollectOptions {
     }
 }
 
-/// What a cycle comes across, in this order for each mark.
+/// What a cycle comes across. All but the progress is told once, though it marks several times.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Seen<'a> {
+    /// How far it has come: at the beginning of each part, and whenever that changes.
+    Progress(Progress),
     /// A repository whose manifests are read next.
     Repository(&'a RepositoryName),
     /// A manifest that cannot be read as one. Everything linked in its repository is kept.
@@ -62,7 +66,7 @@ pub enum Seen<'a> {
     Link(&'a RepositoryName, &'a Digest),
 }
 
-/// Is told what is seen.
+/// Is told what is seen, and how far the cycle has come; often, and the cycle waits meanwhile.
 pub type Observer<'a> = dyn FnMut(Seen<'_>) + Send + 'a;
 
 /// How many, and how much.
