@@ -192,7 +192,7 @@ fn collect(
         source,
     })?;
     runtime.block_on(async {
-        let registry = builder.open_to_collect(config).await?;
+        let registry = builder.open_to_collect(config, arguments).await?;
         Ok(
             match collect::collect(&registry, arguments, progress).await {
                 true => ExitCode::SUCCESS,

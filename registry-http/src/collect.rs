@@ -6,12 +6,18 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::time::Duration;
 
 use clap::Args;
+use registry_core::access::Secret;
 use registry_core::registry::{Amount, CollectOptions, Collected, Fate, Seen};
+use registry_core::storage::OpenMode;
 use registry_core::{Digest, Registry};
 use serde::Serialize;
 
 pub(crate) use self::progress::Shown;
+use crate::ambient::probe;
 use crate::cli::chain;
+use crate::config::Config;
+use crate::factories::Factories;
+use crate::server::{self, Error};
 
 /// The flags of `garbage-collect`: distribution's, and two of ours.
 #[derive(Clone, Copy, Debug, Args)]
@@ -55,6 +61,27 @@ impl CollectArguments {
         options.offline = true;
         options
     }
+}
+
+/// Opens the registry of the configuration, beside no server that writes.
+pub(crate) async fn open(
+    factories: &Factories,
+    mut config: Config,
+    arguments: CollectArguments,
+) -> Result<Registry, Error> {
+    probe().map_err(Error::Random)?;
+    let mode = match arguments.dry_run {
+        true => OpenMode::ReadOnly,
+        false => OpenMode::Collect,
+    };
+    let storage = server::open(factories, &config, mode).await?;
+    let mut options = server::options(&mut config);
+    options.read_only = arguments.dry_run;
+    // Nothing is uploaded, so the key of uploads need not be made.
+    options.secret = Some(Secret::new(String::new()));
+    Registry::open(storage, options)
+        .await
+        .map_err(Error::Registry)
 }
 
 /// Collects, and tells on standard output what was seen; whether that went well.
@@ -148,7 +175,7 @@ impl Report {
             }
             return;
         }
-        let Some(line) = text(&seen) else {
+        let Some(line) = text(&seen, self.arguments.dry_run) else {
             return;
         };
         // Whoever reads may have seen enough; the work goes on.
@@ -179,7 +206,7 @@ impl Report {
 }
 
 /// A line for people, of what they want to know.
-fn text(seen: &Seen<'_>) -> Option<String> {
+fn text(seen: &Seen<'_>, dry_run: bool) -> Option<String> {
     Some(match seen {
         Seen::Repository(name) => name.to_string(),
         Seen::Unreadable(name, digest) => {
@@ -188,25 +215,26 @@ fn text(seen: &Seen<'_>) -> Option<String> {
         Seen::Untagged(name, digest) => {
             format!("manifest eligible for deletion: {name}@{digest}")
         }
-        Seen::Blob(blob, fate) => return blob_text(&blob.digest, blob.stat.size, fate),
-        Seen::Copy(copy, fate) => return blob_text(&copy.digest, copy.size, fate),
+        Seen::Blob(blob, fate) => return blob_text(&blob.digest, blob.stat.size, fate, dry_run),
+        Seen::Copy(copy, fate) => return blob_text(&copy.digest, copy.size, fate, dry_run),
         Seen::Link(name, digest) => format!("link of {digest} in {name} removed"),
         _ => return None,
     })
 }
 
-fn blob_text(digest: &Digest, size: u64, fate: &Fate) -> Option<String> {
+fn blob_text(digest: &Digest, size: u64, fate: &Fate, dry_run: bool) -> Option<String> {
+    let would = if dry_run { "would be " } else { "" };
     Some(match fate {
         Fate::Keep(_) | Fate::Young { .. } => return None,
         Fate::Retire { .. } => {
             format!("blob eligible for deletion: {digest} ({size} bytes): nothing needs it")
         }
-        Fate::Restore(need) => format!("blob back from the trash: {digest}: {need}"),
+        Fate::Restore(need) => format!("blob {would}restored from the trash: {digest}: {need}"),
         Fate::Wait { age } => {
             let age = span(*age);
             format!("blob in the trash: {digest} ({size} bytes), for {age} so far")
         }
-        Fate::Purge { .. } => format!("blob destroyed: {digest} ({size} bytes)"),
+        Fate::Purge { .. } => format!("blob {would}destroyed: {digest} ({size} bytes)"),
     })
 }
 

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use hyper::Request;
 use hyper::service::service_fn;
-use registry_core::access::Secret;
 use registry_core::storage::{OpenMode, Storage};
 use registry_core::{BoxError, Registry, RegistryError};
 use serde::de::DeserializeOwned;
@@ -25,6 +24,7 @@ use crate::accept::{self, AcceptLimits, Listener, Passed, UnixSocket};
 use crate::ambient::probe;
 use crate::app::App;
 use crate::check::{self, Report};
+use crate::collect::{self, CollectArguments};
 use crate::config::{Config, ConfigError, Net, Source, UploadPurging};
 use crate::debug::{self, Debug};
 use crate::factories::Factories;
@@ -269,18 +269,13 @@ impl Builder {
         })
     }
 
-    /// Opens the registry of the configuration to take away what nothing needs, beside no server
-    /// that writes.
-    pub(crate) async fn open_to_collect(self, mut config: Config) -> Result<Registry, Error> {
-        probe().map_err(Error::Random)?;
-        let storage = open(&self.factories, &config, OpenMode::Collect).await?;
-        let mut options = options(&mut config);
-        options.read_only = false;
-        // Nothing is uploaded, so the key of uploads need not be made.
-        options.secret = Some(Secret::new(String::new()));
-        Registry::open(storage, options)
-            .await
-            .map_err(Error::Registry)
+    /// Opens the registry of the configuration to take away what nothing needs.
+    pub(crate) async fn open_to_collect(
+        self,
+        config: Config,
+        arguments: CollectArguments,
+    ) -> Result<Registry, Error> {
+        collect::open(&self.factories, config, arguments).await
     }
 
     /// Opens once what a server needs, without serving, and tells what it found; whether a server
@@ -304,7 +299,11 @@ fn allowed(config: &Config) -> &'static str {
     }
 }
 
-async fn open(factories: &Factories, config: &Config, mode: OpenMode) -> Result<Storage, Error> {
+pub(crate) async fn open(
+    factories: &Factories,
+    config: &Config,
+    mode: OpenMode,
+) -> Result<Storage, Error> {
     open_telling(factories, config, mode, |warning| {
         tracing::warn!("{warning}");
     })

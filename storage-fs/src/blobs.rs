@@ -131,6 +131,16 @@ impl BlobStore for FsDriver {
         self.store.run("restoring a blob", work).await
     }
 
+    async fn read_retired(&self, retired: &Retired) -> Result<Box<dyn BlobReader>, StorageError> {
+        let path = Key::Retired(retired.digest, retired.id).path();
+        let work = move |store: &Arc<Store>| {
+            let (file, metadata) = open(&store.at(path.as_str()))?;
+            let len = metadata.len();
+            Reader::begin(store, Some(file), len, whole(len))
+        };
+        Ok(Box::new(self.store.run(READ, work).await?))
+    }
+
     async fn purge(&self, retired: &Retired) -> Result<(), StorageError> {
         self.store.writable()?;
         let path = Key::Retired(retired.digest, retired.id).path();

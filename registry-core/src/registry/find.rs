@@ -97,7 +97,26 @@ impl Inner {
         if let Some(bytes) = self.manifests.get(digest) {
             return Ok(bytes);
         }
-        let bytes = self.read_small(digest).await?;
+        let reader = self.open(digest, None).await?;
+        self.read_manifest_bytes(digest, reader).await
+    }
+
+    /// The same for one who only looks: from the trash nothing comes back.
+    pub(super) async fn peek_manifest_bytes(&self, digest: &Digest) -> Result<Bytes, StorageError> {
+        if let Some(bytes) = self.manifests.get(digest) {
+            return Ok(bytes);
+        }
+        let reader = self.blobs.read(digest, None).await?;
+        self.read_manifest_bytes(digest, reader).await
+    }
+
+    /// The bytes of a manifest out of this, which are hashed before they are used.
+    pub(super) async fn read_manifest_bytes(
+        &self,
+        digest: &Digest,
+        reader: Box<dyn BlobReader>,
+    ) -> Result<Bytes, StorageError> {
+        let bytes = read_small(digest, reader).await?;
         let (hashed, algorithm) = (bytes.clone(), digest.algorithm());
         let hashing = move || digest_of(algorithm, &hashed);
         if aside(bytes.len(), "hashing a manifest", hashing).await? != *digest {
@@ -142,32 +161,34 @@ impl Inner {
         };
         read_manifest(bytes, digest).await
     }
+}
 
-    async fn read_small(self: &Arc<Self>, digest: &Digest) -> Result<Bytes, StorageError> {
-        let mut reader = self.open(digest, None).await?;
-        let (size, _) = reader.extent();
-        if size > MAX_BYTES as u64 {
-            return Err(StorageError::backend(
-                "registry",
-                "reading a manifest",
-                TooLarge(*digest),
-            ));
-        }
-        let Some(first) = reader
-            .next(usize::try_from(size).unwrap_or(usize::MAX).max(1))
-            .await?
-        else {
-            return Ok(Bytes::new());
-        };
-        if first.len() as u64 == size {
-            return Ok(first);
-        }
-        let mut bytes = BytesMut::from(&first[..]);
-        while let Some(piece) = reader.next(1 << 20).await? {
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes.freeze())
+async fn read_small(
+    digest: &Digest,
+    mut reader: Box<dyn BlobReader>,
+) -> Result<Bytes, StorageError> {
+    let (size, _) = reader.extent();
+    if size > MAX_BYTES as u64 {
+        return Err(StorageError::backend(
+            "registry",
+            "reading a manifest",
+            TooLarge(*digest),
+        ));
     }
+    let Some(first) = reader
+        .next(usize::try_from(size).unwrap_or(usize::MAX).max(1))
+        .await?
+    else {
+        return Ok(Bytes::new());
+    };
+    if first.len() as u64 == size {
+        return Ok(first);
+    }
+    let mut bytes = BytesMut::from(&first[..]);
+    while let Some(piece) = reader.next(1 << 20).await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
 }
 
 /// What of a stored manifest can be read; `None` when it is none.

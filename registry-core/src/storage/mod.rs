@@ -123,6 +123,10 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// more, since another may have brought it back. [`StorageError::NotFound`] when neither.
     async fn restore(&self, digest: &Digest) -> Result<BlobStat, StorageError>;
 
+    /// Opens a copy in the trash, and leaves it there: for those who only look.
+    /// [`StorageError::NotFound`] when it is gone.
+    async fn read_retired(&self, retired: &Retired) -> Result<Box<dyn BlobReader>, StorageError>;
+
     /// Destroys this retired copy and nothing else.
     async fn purge(&self, retired: &Retired) -> Result<(), StorageError>;
 

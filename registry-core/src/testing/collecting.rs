@@ -12,9 +12,15 @@ use super::faults::{Fault, Faulty};
 use super::image::{self, Image, by_tag, named, sha256};
 use crate::hasher::digest_of;
 use crate::layout::Key;
-use crate::registry::{CollectOptions, Collected, PutManifest, Registry, Repository, Seen};
+use crate::registry::{CollectOptions, Collected, Fate, PutManifest, Registry, Repository, Seen};
 use crate::storage::{Durability, PutMode, Storage};
 use crate::{Algorithm, Digest, Reference, RegistryError};
+
+mod dry;
+
+pub use self::dry::{
+    a_dry_run_leaves_in_the_trash_what_it_would_restore, a_dry_run_tells_and_changes_nothing,
+};
 
 const NAME: &str = "library/image";
 
@@ -186,39 +192,6 @@ pub async fn a_copy_that_is_needed_again_is_restored_and_not_purged(storage: &St
     image
         .assert_whole(&image::repository(storage).await, "retired by mistake")
         .await;
-}
-
-pub async fn a_dry_run_tells_and_changes_nothing(storage: &Storage) {
-    let repository = image::repository(storage).await;
-    let (orphan, untagged) = (Image::new(1), Image::new(2));
-    orphan.push_blobs(&repository).await.unwrap();
-    push_untagged(&repository, &untagged).await;
-    storage.blobs.retire(&orphan.layer()).await.unwrap();
-    let before = blobs(storage).await;
-    let dry = CollectOptions {
-        dry_run: true,
-        untagged: true,
-        ..at_once()
-    };
-    let mut told = Vec::new();
-    let registry = registry(storage).await;
-    let collected = registry
-        .collect(&dry, &mut |seen| match seen {
-            Seen::Blob(blob, _) => told.push(blob.digest),
-            Seen::Copy(copy, _) => told.push(copy.digest),
-            Seen::Untagged(_, digest) => assert_eq!(*digest, untagged.digest()),
-            _ => {}
-        })
-        .await
-        .unwrap();
-    assert_eq!(collected.untagged, 1);
-    assert_eq!((collected.retired.count, collected.purged.count), (4, 1));
-    told.sort();
-    told.dedup();
-    assert_eq!(told.len(), before.len() + 1);
-    assert_eq!(blobs(storage).await, before);
-    untagged.assert_whole(&repository, "after a dry run").await;
-    assert!(image::get_blob(&repository, &orphan.layer()).await.is_ok());
 }
 
 pub async fn what_came_of_late_stays(storage: &Storage) {

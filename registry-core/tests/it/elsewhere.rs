@@ -94,6 +94,10 @@ impl BlobStore for Elsewhere {
         self.0.restore(digest).await
     }
 
+    async fn read_retired(&self, retired: &Retired) -> Result<Box<dyn BlobReader>, StorageError> {
+        self.0.read_retired(retired).await
+    }
+
     async fn purge(&self, retired: &Retired) -> Result<(), StorageError> {
         self.0.purge(retired).await
     }

@@ -136,6 +136,10 @@ impl BlobStore for Measured {
         Ok(())
     }
 
+    async fn read_retired(&self, retired: &Retired) -> Result<Box<dyn BlobReader>, StorageError> {
+        self.reader(self.blobs.read_retired(retired)).await
+    }
+
     fn list_retired(&self) -> BoxStream<'_, Result<Retired, StorageError>> {
         listing(&self.metrics, self.blobs.list_retired())
     }

@@ -1,9 +1,12 @@
 //! `registry garbage-collect` on the store of a server: when it is stopped, and beside one that
 //! does not write.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -67,7 +70,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn blob(server: &Server, digest: &str) -> std::path::PathBuf {
+fn blob(server: &Server, digest: &str) -> PathBuf {
     let hex = digest.strip_prefix("sha256:").unwrap();
     server.at(&format!("blobs/sha256/{}/{hex}/data", &hex[..2]))
 }
@@ -127,6 +130,51 @@ fn every_blob_is_told_with_its_fate_to_machines() {
         (&"end".into(), &true.into())
     );
     assert_eq!(end["retired"]["count"], 2);
+}
+
+/// All there is below a directory, itself included: of each name what is in it, and when that was
+/// changed.
+fn tree(dir: &Path) -> BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(path) = left.pop() {
+        let metadata = path.symlink_metadata().unwrap();
+        let content = match metadata.is_dir() {
+            true => {
+                let entries = std::fs::read_dir(&path).unwrap();
+                left.extend(entries.map(|entry| entry.unwrap().path()));
+                None
+            }
+            false => Some(std::fs::read(&path).unwrap()),
+        };
+        found.insert(path, (metadata.modified().unwrap(), content));
+    }
+    found
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let (server, gone, stays) = stopped();
+    // As if a collection had been stopped before it looked once more.
+    let copy = server.at(&format!("gc/{}/{:032x}", stays.replace(':', "/"), 1));
+    std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    std::fs::rename(blob(&server, &stays), &copy).unwrap();
+    let before = tree(&server.root.path().join("store"));
+    for flags in [&["-d"][..], &["-d", "-m"], &["-d", "--now"]] {
+        let plan = text(&collect(&server, flags));
+        let told = format!("blob would be restored from the trash: {stays}: needed by app@{stays}");
+        assert!(plan.contains(&told), "{plan}");
+        let told = format!("blob eligible for deletion: {gone}");
+        assert!(plan.contains(&told), "{plan}");
+        let told = "\n2 blobs (";
+        assert!(plan.contains(told), "{plan}");
+        assert!(
+            tree(&server.root.path().join("store")) == before,
+            "{flags:?}"
+        );
+    }
+    text(&collect(&server, &[]));
+    assert!(blob(&server, &stays).exists() && !copy.exists());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use futures_util::TryStreamExt;
 
 use super::plan::{Marks, Plan};
 use super::progress::marking;
+use super::source::Source;
 use super::{CollectOptions, Observer, Seen};
 use crate::digest::{Algorithm, AnyDigest, Digest};
 use crate::layout::Key;
@@ -106,6 +107,7 @@ impl Registry {
         observer: &mut Observer<'_>,
     ) -> Result<Marked, StorageError> {
         let mut marked = Marked::default();
+        let mut source = Source::new(options);
         let mut walk = Walk::new(None);
         observer(marked.progress());
         while let Some(name) = walk.next(self).await? {
@@ -117,7 +119,7 @@ impl Registry {
             observer(marked.progress());
             marked.marks.enter(name.clone());
             self.0
-                .mark_repository(&name, options, now, &mut marked, observer)
+                .mark_repository(&name, options, now, &mut source, &mut marked, observer)
                 .await?;
         }
         Ok(marked)
@@ -130,6 +132,7 @@ impl Inner {
         name: &RepositoryName,
         options: &CollectOptions,
         now: SystemTime,
+        source: &mut Source,
         marked: &mut Marked,
         observer: &mut Observer<'_>,
     ) -> Result<(), StorageError> {
@@ -137,7 +140,7 @@ impl Inner {
         let mut doubt = false;
         let mut revisions = self.revisions(name);
         while let Some(digest) = revisions.try_next().await? {
-            let Some(revision) = self.revision_of(name, digest).await? else {
+            let Some(revision) = self.revision_of(name, digest, source).await? else {
                 continue;
             };
             marked.revisions += 1;
@@ -169,6 +172,7 @@ impl Inner {
         self: &Arc<Self>,
         name: &RepositoryName,
         digest: Digest,
+        source: &mut Source,
     ) -> Result<Option<Revision>, StorageError> {
         let key = Key::Revision(name.clone(), digest);
         let Some(record) = self.records.get(&key.path()).await? else {
@@ -176,7 +180,7 @@ impl Inner {
         };
         // An empty link, which a crash of distribution leaves, counts as one to its path's digest.
         let target = crate::layout::parse_link(&record.value).unwrap_or(digest);
-        let mut body = match self.manifest_bytes(&target).await {
+        let mut body = match source.manifest_bytes(self, &target).await {
             Ok(bytes) => read_manifest(bytes, digest)
                 .await?
                 .as_ref()

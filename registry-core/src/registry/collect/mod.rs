@@ -8,6 +8,7 @@ mod apply;
 mod mark;
 mod plan;
 mod progress;
+mod source;
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub struct CollectOptions {
     pub quarantine: Duration,
     /// Whether revisions go that no tag, no index and no subject holds.
     pub untagged: bool,
-    /// Only tell.
+    /// Only tell: nothing is changed, not even restored.
     pub dry_run: bool,
     /// Nobody writes meanwhile.
     pub offline: bool,

@@ -195,6 +195,13 @@ impl BlobStore for MemoryDriver {
         Ok(blob.stat())
     }
 
+    async fn read_retired(&self, retired: &Retired) -> Result<Box<dyn BlobReader>, StorageError> {
+        let name = (retired.digest, retired.id);
+        let blobs = lock(&self.blobs)?;
+        let blob = blobs.trash.get(&name).ok_or(StorageError::NotFound)?;
+        Ok(Box::new(BytesReader::new(&blob.bytes, None)?))
+    }
+
     async fn purge(&self, retired: &Retired) -> Result<(), StorageError> {
         let name = (retired.digest, retired.id);
         lock(&self.blobs)?.trash.remove(&name);

@@ -275,6 +275,11 @@ impl BlobStore for Spooled {
         self.blobs.stat(&live).await
     }
 
+    async fn read_retired(&self, retired: &Retired) -> Result<Box<dyn BlobReader>, StorageError> {
+        let name = BlobName::Retired(retired.digest, retired.id);
+        self.blobs.load(&name, None).await
+    }
+
     async fn purge(&self, retired: &Retired) -> Result<(), StorageError> {
         let name = BlobName::Retired(retired.digest, retired.id);
         self.blobs.remove(&name).await

@@ -6,7 +6,7 @@ use super::past;
 use crate::digest::{Algorithm, Digest};
 use crate::hasher::digest_of;
 use crate::storage::{Retired, Storage, StorageError};
-use crate::testing::{content, publish, read};
+use crate::testing::{content, publish, read, read_to_end};
 
 async fn trash(storage: &Storage) -> Vec<Retired> {
     let mut found: Vec<Retired> = storage.blobs.list_retired().try_collect().await.unwrap();
@@ -50,6 +50,21 @@ pub async fn a_retired_blob_is_gone_and_restore_brings_it_back(storage: &Storage
     assert_eq!(storage.blobs.stat(&digest).await.unwrap(), restored);
     assert_eq!(read(storage, &digest, None).await.unwrap(), bytes);
     assert_eq!(listed(storage).await, 2);
+}
+
+pub async fn a_copy_in_the_trash_can_be_read_and_stays_there(storage: &Storage) {
+    let bytes = content(1, 1_000_000);
+    let digest = publish(storage, &bytes).await;
+    let retired = storage.blobs.retire(&digest).await.unwrap();
+    let mut reader = storage.blobs.read_retired(&retired).await.unwrap();
+    assert_eq!(reader.extent().0, 1_000_000);
+    assert!(read_to_end(&mut *reader, 64 * 1024).await.unwrap() == bytes);
+    assert_eq!(trash(storage).await, [retired]);
+    let stat = storage.blobs.stat(&digest).await;
+    assert!(matches!(stat, Err(StorageError::NotFound)), "{stat:?}");
+    storage.blobs.purge(&retired).await.unwrap();
+    let gone = storage.blobs.read_retired(&retired).await.err();
+    assert!(matches!(gone, Some(StorageError::NotFound)), "{gone:?}");
 }
 
 pub async fn restore_finds_a_blob_that_another_restored(storage: &Storage) {

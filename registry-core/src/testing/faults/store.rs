@@ -116,6 +116,11 @@ impl BlobStore for Faulty {
         self.shared.call("blobs.restore", &subject, call).await
     }
 
+    async fn read_retired(&self, retired: &Retired) -> Result<Box<dyn BlobReader>, StorageError> {
+        let (subject, open) = (retired.digest.to_string(), self.blobs.read_retired(retired));
+        self.reader("blobs.read_retired", subject, open).await
+    }
+
     async fn purge(&self, retired: &Retired) -> Result<(), StorageError> {
         let (subject, call) = (retired.digest.to_string(), self.blobs.purge(retired));
         self.shared.call("blobs.purge", &subject, call).await
