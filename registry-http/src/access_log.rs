@@ -2,7 +2,6 @@
 //! same in the log, where it has the name of the request.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime};
@@ -16,6 +15,7 @@ use tracing::Span;
 use crate::ambient::ambient;
 use crate::app::PeerAddr;
 use crate::follow::NOBODY_WAITS;
+use crate::outlet::Outlet;
 use crate::telemetry::{ACCESS, is_printable};
 
 /// Where this machine is, or the variable `TZ` says it is.
@@ -25,7 +25,7 @@ static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
 /// answer has been handed over, or nobody wants more of it.
 #[derive(Debug)]
 pub(crate) struct AccessLine {
-    printed: bool,
+    printed: Option<Outlet>,
     begun: SystemTime,
     started: Instant,
     span: Span,
@@ -42,8 +42,8 @@ pub(crate) struct AccessLine {
 }
 
 impl AccessLine {
-    /// Begins with a request that has no answer. `printed` says whether standard output has it.
-    pub(crate) fn new(request: &Request<Body>, span: Span, printed: bool) -> Self {
+    /// Begins with a request that has no answer. `printed` says where it goes.
+    pub(crate) fn new(request: &Request<Body>, span: Span, printed: Option<Outlet>) -> Self {
         let header = |name: HeaderName| request.headers().get(name).cloned();
         Self {
             printed,
@@ -121,10 +121,8 @@ impl AccessLine {
 
 impl Drop for AccessLine {
     fn drop(&mut self) {
-        if self.printed {
-            let line = self.combined(&ZONE);
-            // If nobody takes it, there is nobody to tell.
-            let _ = io::stdout().lock().write_all(line.as_bytes());
+        if let Some(outlet) = &self.printed {
+            outlet.put(self.combined(&ZONE).as_bytes());
         }
         tracing::info!(
             target: ACCESS,

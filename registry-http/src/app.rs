@@ -24,6 +24,7 @@ use crate::framing;
 use crate::handlers;
 use crate::health::Health;
 use crate::metrics::{Measuring, Metrics};
+use crate::outlet::Outlet;
 use crate::telemetry;
 
 /// How the API answers, as far as the configuration decides it.
@@ -42,8 +43,8 @@ pub(crate) struct AppConfig {
     pub(crate) absolute: bool,
     /// Put on every answer of the API; they win over [`FIXED`].
     pub(crate) headers: HeaderMap,
-    /// Whether standard output has a line for each request.
-    pub(crate) access_log: bool,
+    /// Where a line for each request goes, if anywhere.
+    pub(crate) access_log: Option<Outlet>,
 }
 
 /// On every answer, unless the configuration says otherwise.
@@ -122,7 +123,7 @@ impl App {
         // states of uploads: left out.
         let path = request.uri().path();
         let span = tracing::error_span!("request", id = %id, method = %method, path);
-        let line = AccessLine::new(&request, span.clone(), self.config.access_log);
+        let line = AccessLine::new(&request, span.clone(), self.config.access_log.clone());
         let metrics = self.metrics.as_ref();
         let measuring = metrics.map(|metrics| Measuring::begin(metrics, &method));
         let mut watch = Watch::new(line, measuring);

@@ -16,6 +16,7 @@ use crate::accept::Passed;
 use crate::check::{CheckArguments, Report};
 use crate::collect::{self, CollectArguments};
 use crate::config::{Config, Source};
+use crate::outlet::Outlets;
 use crate::server::{Builder, Error};
 use crate::{env, telemetry};
 
@@ -136,7 +137,11 @@ fn serve(
     variables: &[(String, String)],
 ) -> Result<ExitCode, Error> {
     let config = Config::load(source, variables)?;
-    telemetry::open(&config.log, io::stderr);
+    let outlets = Outlets::open().map_err(|source| Error::System {
+        doing: "opening standard output",
+        source,
+    })?;
+    telemetry::open(&config.log, outlets.log.clone());
     telemetry::log_panics();
     let passed = Passed::take().map_err(|source| Error::System {
         doing: "taking the socket of systemd",
@@ -146,7 +151,10 @@ fn serve(
         doing: "starting threads",
         source,
     })?;
-    let builder = builder.config(config).socket(passed).print_requests();
+    let builder = builder
+        .config(config)
+        .socket(passed)
+        .print_requests(outlets.requests.clone());
     let code = runtime.block_on(until_signal(builder));
     // A disk that does not answer keeps a thread, and is not to keep the process.
     runtime.shutdown_timeout(THREADS);

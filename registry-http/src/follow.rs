@@ -134,7 +134,7 @@ mod tests {
 
     fn watch() -> Option<Watch> {
         let request = Request::get("/v2/").body(Body::empty()).unwrap();
-        let line = AccessLine::new(&request, Span::none(), false);
+        let line = AccessLine::new(&request, Span::none(), None);
         Some(Watch::new(line, None))
     }
 

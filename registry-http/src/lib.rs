@@ -46,6 +46,7 @@ mod framing;
 mod handlers;
 mod health;
 mod metrics;
+mod outlet;
 mod purge;
 mod range;
 mod server;

@@ -30,6 +30,7 @@ use crate::debug::{self, Debug};
 use crate::factories::Factories;
 use crate::health::{Checks, Health};
 use crate::metrics::{Metrics, measure};
+use crate::outlet::Outlet;
 use crate::purge::{purge, purging};
 use crate::{builtin, cli};
 
@@ -110,7 +111,7 @@ struct Watched {
 pub struct Builder {
     factories: Factories,
     config: Option<Config>,
-    prints: bool,
+    requests: Option<Outlet>,
     socket: Option<Passed>,
 }
 
@@ -199,8 +200,8 @@ impl Builder {
 
     /// Leaves standard output to the lines of requests, unless the configuration does not want
     /// them.
-    pub(crate) fn print_requests(mut self) -> Self {
-        self.prints = true;
+    pub(crate) fn print_requests(mut self, outlet: Outlet) -> Self {
+        self.requests = Some(outlet);
         self
     }
 
@@ -242,7 +243,7 @@ impl Builder {
         let listener = listen(&config, self.socket).await?;
         let debug = listen_beside(&config, &health, metrics.as_ref()).await?;
         let mut answering = app_config(&config);
-        answering.access_log &= self.prints;
+        answering.access_log = self.requests.filter(|_| config.log.access);
         let mut app = App::new(registry.clone(), Arc::clone(&health), answering);
         app.metrics = metrics;
         let debug_addr = debug.as_ref().map(|(listener, _)| listener.local_addr());

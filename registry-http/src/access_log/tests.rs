@@ -8,7 +8,7 @@ use super::*;
 
 fn line(request: http::request::Builder) -> AccessLine {
     let request = request.body(Body::empty()).unwrap();
-    let mut line = AccessLine::new(&request, Span::none(), false);
+    let mut line = AccessLine::new(&request, Span::none(), None);
     line.begun = UNIX_EPOCH + Duration::from_secs(971_211_336);
     line
 }

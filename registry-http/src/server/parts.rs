@@ -44,7 +44,7 @@ pub(crate) fn app_config(config: &Config) -> AppConfig {
         host: http.host.as_ref().map(ToString::to_string),
         absolute: http.relativeurls == Some(false),
         headers: http.headers.clone(),
-        access_log: config.log.access,
+        access_log: None,
     }
 }
 

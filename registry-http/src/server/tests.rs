@@ -88,7 +88,6 @@ validation: {manifests: {urls: {deny: [b]}, indexes: {platforms: none}}}
 policy: {repository: {classes: [plugin]}}
 catalog: {maxentries: 3}
 tags: {maxtags: 4}
-log: {accesslog: {disabled: true}}
 extensions: {limits: {manifest: 5, connections: 6}}
 ",
         &[],
@@ -98,7 +97,6 @@ extensions: {limits: {manifest: 5, connections: 6}}
     assert_eq!(app.prefix, "/p");
     assert_eq!(app.host.unwrap().trim_end_matches('/'), "https://a.example");
     assert!(app.absolute);
-    assert!(!app.access_log);
     assert_eq!((app.limits.catalog, app.limits.tags), (3, 4));
     assert_eq!(app.manifest_limit, 5);
     assert_eq!(app.headers.len(), 1);

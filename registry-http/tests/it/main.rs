@@ -37,6 +37,7 @@ mod refusals;
 mod robustness;
 mod server;
 mod sockets;
+mod stalled;
 #[cfg(feature = "fs")]
 mod stopping;
 #[cfg(feature = "fs")]

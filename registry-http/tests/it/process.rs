@@ -135,6 +135,7 @@ pub(crate) struct Log(Arc<(Mutex<Said>, Condvar)>);
 struct Said {
     lines: Vec<String>,
     ended: bool,
+    paused: bool,
 }
 
 impl Log {
@@ -145,9 +146,10 @@ impl Log {
         log
     }
 
-    /// Reads to the end, so that the server never blocks on a full pipe.
+    /// Reads to the end, so that the server never finds a full pipe, but for when that is wanted.
     fn follow(&self, output: impl Read) {
         let (said, news) = &*self.0;
+        let goes_on = || drop(news.wait_while(said.lock().unwrap(), |said| said.paused));
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
             if line.contains("ERROR") || line.contains("panicked") {
@@ -155,12 +157,20 @@ impl Log {
             }
             said.lock().unwrap().lines.push(line);
             news.notify_all();
+            goes_on();
         }
         said.lock().unwrap().ended = true;
         news.notify_all();
     }
 
-    fn wait_for_end(&self) {
+    /// Stands still, after one more line at most, or goes on.
+    pub(crate) fn pause(&self, paused: bool) {
+        let (said, news) = &*self.0;
+        said.lock().unwrap().paused = paused;
+        news.notify_all();
+    }
+
+    pub(crate) fn wait_for_end(&self) {
         let (said, news) = &*self.0;
         let said = said.lock().unwrap();
         let waited = news.wait_timeout_while(said, LONG, |said| !said.ended);
