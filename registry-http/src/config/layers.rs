@@ -155,14 +155,16 @@ impl Layers {
         stacked.extract().unwrap_or_default()
     }
 
-    /// Where the value of this key came from, or the section around it.
+    /// Where the value of this key came from, or what is in it, or the section around it.
     pub(crate) fn origin<S: AsRef<str>>(&self, path: &[S]) -> &Origin {
         let mut path: Vec<String> = path.iter().map(|key| key.as_ref().to_owned()).collect();
         while !path.is_empty() {
-            if let Some(origin) = self.origins.get(&path) {
-                return origin;
-            }
-            path.pop();
+            // A section that variables alone have made is where the first of them says.
+            let nearest = self.origins.range(path.clone()..).next();
+            match nearest {
+                Some((known, origin)) if known.starts_with(&path) => return origin,
+                _ => path.pop(),
+            };
         }
         &self.base
     }
@@ -305,12 +307,17 @@ mod tests {
         layers
             .set("W", &keys(&["a", "e", "1"]), value("g"))
             .unwrap();
-        let table: [(&[&str], &str); 7] = [
+        layers
+            .set("X", &keys(&["a", "h", "i"]), value("j"))
+            .unwrap();
+        let table: [(&[&str], &str); 9] = [
             (&["a"], "f:1:1"),
             (&["a", "b"], "V"),
             (&["a", "b", "c"], "V"),
             (&["a", "e", "0"], "f:4:7"),
             (&["a", "e", "1"], "W"),
+            (&["a", "h"], "X"),
+            (&["a", "h", "k"], "X"),
             (&["a", "x"], "f:1:1"),
             (&["x"], "f"),
         ];
