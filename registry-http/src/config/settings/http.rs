@@ -8,7 +8,7 @@ use registry_core::access::Secret;
 use serde::Deserialize;
 
 use super::super::duration::GoDuration;
-use super::super::layers::Layers;
+use super::super::layers::{Layers, Origin};
 use super::super::{ConfigError, Notes};
 use crate::debug::HEALTH;
 
@@ -145,12 +145,12 @@ pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<H
             headers.append(&key, value);
         }
     }
+    let addr = match raw.addr.is_empty() {
+        true => ADDR.to_owned(),
+        false => raw.addr,
+    };
     Ok(Http {
         net,
-        addr: match raw.addr.is_empty() {
-            true => ADDR.to_owned(),
-            false => raw.addr,
-        },
         host,
         prefix: match prefix {
             "" => "/".to_owned(),
@@ -161,7 +161,9 @@ pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<H
         headers,
         h2c: raw.h2c.enabled,
         draintimeout: raw.draintimeout.map_or(DRAIN, |given| given.0),
-        debug: debug(raw.debug, layers, notes)?,
+        debug: debug(raw.debug, layers, notes)?
+            .filter(|debug| net == Net::Unix || is_apart(debug, &addr, layers, notes)),
+        addr,
     })
 }
 
@@ -191,8 +193,71 @@ fn debug(raw: RawDebug, layers: &Layers, notes: &mut Notes) -> Result<Option<Deb
     }))
 }
 
+/// Whether the second listener can be had beside the first. The file that comes with the image of
+/// distribution 3 has one at `:5001`, and its tutorial moves the first there by a variable: that
+/// is meant, and the file is not.
+fn is_apart(debug: &Debug, addr: &str, layers: &Layers, notes: &mut Notes) -> bool {
+    let (first, second) = (["http", "addr"], ["http", "debug", "addr"]);
+    let moved = matches!(layers.origin(&first), Origin::Variable(_))
+        && matches!(layers.origin(&second), Origin::Text { .. });
+    if !moved || !overlap(addr, &debug.addr) {
+        return true;
+    }
+    notes.warn(format!(
+        "`http.debug.addr` ({}) is left out: `http.addr` ({}) has the port",
+        layers.origin(&second),
+        layers.origin(&first)
+    ));
+    false
+}
+
+/// Whether two addresses cannot be listened on at once.
+fn overlap(one: &str, other: &str) -> bool {
+    let is_every = |host: &str| matches!(host, "" | "0.0.0.0" | "[::]");
+    match (one.rsplit_once(':'), other.rsplit_once(':')) {
+        (Some((a, port)), Some((b, same))) => {
+            port == same && port != "0" && (a == b || is_every(a) || is_every(b))
+        }
+        _ => false,
+    }
+}
+
 fn absolute(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
     (known && uri.authority().is_some()).then_some(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn a_debug_listener_of_the_file_yields_to_an_address_of_a_variable() {
+        let text = "version: 0.1\nstorage: {inmemory: }\n\
+                    http: {addr: ':5000', debug: {addr: ':5001'}}\n";
+        let is_there = |variables: &[(&str, &str)]| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let variables: Vec<_> = variables.iter().map(owned).collect();
+            let config = Config::parse("config.yml", text, &variables).unwrap();
+            assert_eq!(
+                config.notes.warnings.is_empty(),
+                config.http.debug.is_some(),
+                "{:?}",
+                config.notes.warnings
+            );
+            config.http.debug.is_some()
+        };
+        const ADDR: &str = "REGISTRY_HTTP_ADDR";
+        for addr in ["0.0.0.0:5001", ":5001", "127.0.0.1:5001", "[::]:5001"] {
+            assert!(!is_there(&[(ADDR, addr)]), "{addr}");
+        }
+        assert!(is_there(&[]));
+        assert!(is_there(&[(ADDR, ":5002")]));
+        // Who asks for both is told that both cannot be had.
+        let both = [(ADDR, ":5001"), ("REGISTRY_HTTP_DEBUG_ADDR", ":5001")];
+        assert!(is_there(&both));
+        let socket = [(ADDR, "/run/a:5001"), ("REGISTRY_HTTP_NET", "unix")];
+        assert!(is_there(&socket));
+    }
 }
