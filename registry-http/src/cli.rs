@@ -1,13 +1,12 @@
 //! The command line of `registry`, which is distribution's.
 
-use std::ffi::OsString;
-use std::io;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -23,7 +22,7 @@ use crate::{env, telemetry};
 /// A container registry.
 #[derive(Debug, Parser)]
 #[command(name = "registry", version, disable_version_flag = true)]
-#[command(disable_help_subcommand = true, args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// Print the version
     #[arg(short = 'v', long, action = ArgAction::Version)]
@@ -68,6 +67,9 @@ enum Work {
 /// How long what runs on threads of its own may go on once everything has been answered.
 const THREADS: Duration = Duration::from_secs(1);
 
+/// What the container image has under this name is a link to this program.
+const HTPASSWD: &str = "htpasswd";
+
 /// Does what the arguments of the process say.
 pub(crate) fn run(builder: Builder) -> ExitCode {
     let variables = env::variables();
@@ -102,11 +104,19 @@ fn work(
     arguments: impl IntoIterator<Item = OsString>,
     variables: &[(String, String)],
 ) -> Result<(Work, Source), clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let called = arguments.first().map(Path::new).and_then(Path::file_name);
+    if called == Some(OsStr::new(HTPASSWD)) {
+        return Err(Arguments::command().error(
+            ErrorKind::InvalidSubcommand,
+            "started as htpasswd, which this release does not have yet",
+        ));
+    }
     let arguments = Arguments::try_parse_from(arguments)?;
     if let Some(file) = arguments.config {
         // The container image takes a file for `serve` of it, and anything else for a command.
         if !file.is_file() {
-            return Err(<Arguments as clap::CommandFactory>::command().error(
+            return Err(Arguments::command().error(
                 ErrorKind::InvalidSubcommand,
                 format!("{} is neither a command nor a file", file.display()),
             ));
@@ -147,10 +157,7 @@ fn serve(
         doing: "taking the socket of systemd",
         source,
     })?;
-    let runtime = start().map_err(|source| Error::System {
-        doing: "starting threads",
-        source,
-    })?;
+    let runtime = start()?;
     let builder = builder
         .config(config)
         .socket(passed)
@@ -176,13 +183,11 @@ fn check(
             return Ok(ExitCode::FAILURE);
         }
     };
-    let runtime = start().map_err(|source| Error::System {
-        doing: "starting threads",
-        source,
-    })?;
-    Ok(match runtime.block_on(builder.check(config, &mut report)) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    run_unless_stopped(async move {
+        Ok(match builder.check(config, &mut report).await {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        })
     })
 }
 
@@ -195,11 +200,7 @@ fn collect(
     let config = Config::load_to_maintain(source, variables)?;
     let progress = arguments.progress();
     telemetry::open(&config.log, progress.log());
-    let runtime = start().map_err(|source| Error::System {
-        doing: "starting threads",
-        source,
-    })?;
-    runtime.block_on(async {
+    run_unless_stopped(async move {
         let registry = builder.open_to_collect(config, arguments).await?;
         Ok(
             match collect::collect(&registry, arguments, progress).await {
@@ -210,16 +211,40 @@ fn collect(
     })
 }
 
-fn start() -> io::Result<Runtime> {
-    runtime::Builder::new_multi_thread().enable_all().build()
+/// Does it until a signal ends it, wherever it is: as in a crash, the store stays whole. The first
+/// process of a container gets no signal that it does not listen to.
+fn run_unless_stopped(
+    work: impl Future<Output = Result<ExitCode, Error>> + Send + 'static,
+) -> Result<ExitCode, Error> {
+    let runtime = start()?;
+    let handle = runtime.handle().clone();
+    let done = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        // On a thread that may wait for whoever reads what it prints.
+        let work = tokio::task::spawn_blocking(move || handle.block_on(work));
+        tokio::select! {
+            done = work => done.unwrap_or(Ok(ExitCode::FAILURE)), // it has panicked
+            () = signals.next() => {
+                eprintln!("registry: stopped by a signal");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    });
+    runtime.shutdown_timeout(THREADS);
+    done
+}
+
+fn start() -> Result<Runtime, Error> {
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|source| Error::System {
+        doing: "starting threads",
+        source,
+    })
 }
 
 /// Serves until the first signal, and drains until the second.
 async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
-    let mut signals = Signals::new().map_err(|source| Error::System {
-        doing: "listening to signals",
-        source,
-    })?;
+    let mut signals = Signals::new()?;
     let server = tokio::select! {
         built = builder.build() => built?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
@@ -248,10 +273,16 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new() -> Result<Self, Error> {
+        let listen = |kind| {
+            signal(kind).map_err(|source| Error::System {
+                doing: "listening to signals",
+                source,
+            })
+        };
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
         })
     }
 
@@ -359,6 +390,27 @@ mod tests {
     }
 
     #[test]
+    fn help_is_a_command_as_it_is_a_flag() {
+        for (arguments, told) in [
+            (&["help"][..], "garbage-collect"),
+            (&["--help"], "garbage-collect"),
+            (&["help", "garbage-collect"], "--dry-run"),
+        ] {
+            let help = parse(arguments, &[]).unwrap_err();
+            assert!(!help.use_stderr(), "{arguments:?}");
+            assert!(help.to_string().contains(told), "{help}");
+        }
+    }
+
+    #[test]
+    fn under_the_name_of_htpasswd_nothing_is_served() {
+        for line in [&["/usr/bin/htpasswd"][..], &["htpasswd", "-Bbn", "a", "b"]] {
+            let error = work(line.iter().map(OsString::from), &[]).unwrap_err();
+            assert!(error.use_stderr() && error.to_string().contains("htpasswd"));
+        }
+    }
+
+    #[test]
     fn the_version_is_told() {
         for flag in ["-v", "--version"] {
             let told = parse(&[flag], &[]).unwrap_err();
@@ -372,7 +424,7 @@ mod tests {
     fn an_error_is_told_with_all_it_came_from() {
         let error = Error::Storage {
             kind: "tape".to_owned(),
-            source: io::Error::other("torn").into(),
+            source: std::io::Error::other("torn").into(),
         };
         assert_eq!(chain(&error), "opening the tape store: torn");
     }

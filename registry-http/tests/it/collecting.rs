@@ -2,7 +2,7 @@
 //! does not write.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -12,7 +12,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::manifests::image;
-use crate::server::{Server, Setup, command};
+use crate::process::{end_of, signal};
+use crate::server::{Server, Setup, command, sha256};
 
 const READ_ONLY: Setup<'_> = Setup {
     more: "",
@@ -141,11 +142,11 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)> {
         let metadata = path.symlink_metadata().unwrap();
         let content = match metadata.is_dir() {
             true => {
-                let entries = std::fs::read_dir(&path).unwrap();
+                let entries = fs::read_dir(&path).unwrap();
                 left.extend(entries.map(|entry| entry.unwrap().path()));
                 None
             }
-            false => Some(std::fs::read(&path).unwrap()),
+            false => Some(fs::read(&path).unwrap()),
         };
         found.insert(path, (metadata.modified().unwrap(), content));
     }
@@ -157,8 +158,8 @@ fn a_dry_run_changes_nothing() {
     let (server, gone, stays) = stopped();
     // As if a collection had been stopped before it looked once more.
     let copy = server.at(&format!("gc/{}/{:032x}", stays.replace(':', "/"), 1));
-    std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
-    std::fs::rename(blob(&server, &stays), &copy).unwrap();
+    fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    fs::rename(blob(&server, &stays), &copy).unwrap();
     let before = tree(&server.root.path().join("store"));
     for flags in [&["-d"][..], &["-d", "-m"], &["-d", "--now"]] {
         let plan = text(&collect(&server, flags));
@@ -283,9 +284,33 @@ fn a_server_that_writes_keeps_a_collection_out_and_one_that_does_not_lets_it_in(
 fn a_configuration_that_cannot_be_served_yet_can_be_collected() {
     let (server, gone, _) = stopped();
     let file = server.root.path().join("config.yml");
-    let config = std::fs::read_to_string(&file).unwrap();
+    let config = fs::read_to_string(&file).unwrap();
     let auth = "auth: { htpasswd: { realm: x, path: /nowhere } }\n";
-    std::fs::write(&file, config + auth).unwrap();
+    fs::write(&file, config + auth).unwrap();
     let done = text(&collect(&server, &["--now"]));
     assert!(done.contains(&gone), "{done}");
+}
+
+#[test]
+fn a_signal_ends_it_even_when_nobody_reads_what_it_says() {
+    let (server, ..) = stopped();
+    // More lines than a pipe and a buffer hold.
+    for number in 0..2000 {
+        let digest = sha256(format!("of no manifest {number}").as_bytes());
+        let data = blob(&server, &digest);
+        fs::create_dir_all(data.parent().unwrap()).unwrap();
+        fs::write(data, "").unwrap();
+    }
+    for name in ["TERM", "INT"] {
+        let mut collect = command(&[]);
+        collect.args(["garbage-collect", "--dry-run", "config.yml"]);
+        collect.env_clear().current_dir(server.root.path());
+        collect.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = collect.spawn().unwrap();
+        // By its first line it is at work.
+        let mut said = child.stdout.take().unwrap();
+        said.read_exact(&mut [0; 1]).unwrap();
+        signal(child.id(), name);
+        assert_eq!(end_of(&mut child).code(), Some(1), "{name}");
+    }
 }

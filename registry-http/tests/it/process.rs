@@ -77,9 +77,7 @@ impl Process {
 
     /// Sends a signal: `TERM`, `INT`.
     pub(crate) fn signal(&self, name: &str) {
-        let mut kill = Command::new("/bin/sh");
-        kill.args(["-c", "kill -s \"$0\" \"$1\"", name]);
-        assert!(kill.arg(self.id().to_string()).status().unwrap().success());
+        signal(self.id(), name);
     }
 
     /// Waits for the end, and for the last line.
@@ -123,7 +121,15 @@ fn spawn(mut command: Command, stdin: Stdio) -> (Child, Log, Log) {
     (child, log, access)
 }
 
-fn end_of(child: &mut Child) -> ExitStatus {
+/// Sends a signal, by its name without `SIG`.
+pub(crate) fn signal(process: u32, name: &str) {
+    let mut kill = Command::new("/bin/sh");
+    kill.args(["-c", "kill -s \"$0\" \"$1\"", name]);
+    assert!(kill.arg(process.to_string()).status().unwrap().success());
+}
+
+/// Waits for the end.
+pub(crate) fn end_of(child: &mut Child) -> ExitStatus {
     wait_for(|| child.try_wait().unwrap())
 }
 
