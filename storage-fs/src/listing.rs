@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use registry_core::StorageError;
+use registry_core::layout::{is_link_len, parse_link};
 use registry_core::storage::{ListQuery, RecordEntry};
 
 use crate::error::fault;
 use crate::lists::{List, is_absence};
+use crate::records;
 use crate::store::Store;
 
 /// Entries per trip to the blocking pool.
@@ -127,8 +129,8 @@ impl Children {
                 modified: None,
             }));
         };
-        if let Some(record) = self.holding
-            && !holds(&self.dir.join(name).join(record))?
+        if let Some(link) = self.holding
+            && !holds_digest(&self.dir.join(name).join(link))?
         {
             return Ok(None);
         }
@@ -138,10 +140,17 @@ impl Children {
     }
 }
 
-/// Whether there is a record, and something in it.
-fn holds(path: &Path) -> io::Result<bool> {
+/// Whether there is a link, and a digest in it. One that is as long as it should be is taken for
+/// whole: to read every tag would take several times as long.
+fn holds_digest(path: &Path) -> io::Result<bool> {
     match path.symlink_metadata() {
-        Ok(metadata) => Ok(metadata.is_file() && metadata.len() > 0),
+        Ok(metadata) if !metadata.is_file() || metadata.len() == 0 => Ok(false),
+        Ok(metadata) if is_link_len(metadata.len()) => Ok(true),
+        Ok(_) => match records::read(path) {
+            Ok(record) => Ok(record.is_some_and(|record| parse_link(&record.value).is_some())),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(false),
+            Err(error) => Err(error),
+        },
         Err(error) if is_absence(&error) => Ok(false),
         Err(error) => Err(error),
     }

@@ -161,7 +161,7 @@ fn get(store: &Store, path: &StorePath) -> io::Result<Option<Record>> {
     Ok(found)
 }
 
-fn read(path: &Path) -> io::Result<Option<Record>> {
+pub(crate) fn read(path: &Path) -> io::Result<Option<Record>> {
     let (file, metadata) = match open(path) {
         Err(error) if is_absence(&error) => return Ok(None),
         opened => opened?,

@@ -116,4 +116,10 @@ fn a_link_is_read_with_white_space_around_it_and_not_otherwise() {
     assert_eq!(parse_link(b""), None);
     assert_eq!(parse_link(b"sha256:ab"), None);
     assert_eq!(parse_link(b"\xff\xfe"), None);
+    for algorithm in Algorithm::ALL {
+        let link = crate::hasher::digest_of(algorithm, b"a").to_string();
+        let len = link.len() as u64;
+        assert!(is_link_len(len) && !is_link_len(len - 1) && !is_link_len(len + 1));
+    }
+    assert!(!is_link_len(0));
 }

@@ -96,9 +96,9 @@ pub struct ListQuery {
     pub limit: Option<usize>,
     /// The next level only, directories among it; otherwise every record below.
     pub children: bool,
-    /// With `children`: leave out directories that lack this record, or hold it empty, as a crash
-    /// of distribution can leave it. A store that cannot tell without a request for each may show
-    /// them.
+    /// With `children`: leave out directories that lack this link, or in which it holds no digest
+    /// ([`parse_link`](crate::layout::parse_link)), as a crash of distribution can leave it. A
+    /// store that cannot tell at the price of a look at each may show them.
     pub holding: Option<&'static str>,
 }
 
@@ -138,10 +138,10 @@ impl ListQuery {
         self
     }
 
-    /// Only directories that hold this record.
+    /// Only directories that hold this link.
     #[must_use]
-    pub fn holding(mut self, record: &'static str) -> Self {
-        self.holding = Some(record);
+    pub fn holding(mut self, link: &'static str) -> Self {
+        self.holding = Some(link);
         self
     }
 }

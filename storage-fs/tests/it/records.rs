@@ -152,12 +152,15 @@ async fn a_listing_sees_what_another_hand_changed() {
     assert_eq!(store.list(tags()).await, [""; 0]);
 }
 
+/// A whole one, to whatever.
+const LINK: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 #[tokio::test]
 async fn a_listing_goes_on_over_many_pages_and_after_any_name() {
     let store = open();
     let paths: Vec<String> = (0..700).map(|i| format!("t{i:03}/current/link")).collect();
     for path in &paths {
-        store.plant(&format!("repositories/a/b/_manifests/tags/{path}"), "x");
+        store.plant(&format!("repositories/a/b/_manifests/tags/{path}"), LINK);
     }
     fs::create_dir(store.at("repositories/a/b/_manifests/tags/t0005")).unwrap();
     let dir = Dir::Tags(name("a/b")).path();
@@ -219,7 +222,7 @@ async fn there_is_no_stamp_while_a_change_might_not_show() {
 #[tokio::test]
 async fn a_tag_whose_link_a_crash_has_left_empty_is_not_held() {
     let store = open();
-    let _ = store.put(&tag("v1"), "x", PutMode::Replace).await;
+    let _ = store.put(&tag("v1"), LINK, PutMode::Replace).await;
     store.plant("repositories/a/b/_manifests/tags/v2/current/link", "");
     let tags = ListQuery::children(Dir::Tags(name("a/b")).path());
     let holding = tags.clone().holding("current/link");

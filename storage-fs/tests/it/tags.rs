@@ -50,7 +50,7 @@ async fn a_deleted_tag_leaves_no_directory_for_distribution_to_list() {
 }
 
 #[tokio::test]
-async fn a_tag_whose_link_is_empty_is_not_listed() {
+async fn a_tag_whose_link_is_garbled_is_not_listed() {
     let store = open();
     let repository = repository(&store).await;
     let digest = Digest::Sha256([7; 32]).to_string();
@@ -58,5 +58,9 @@ async fn a_tag_whose_link_is_empty_is_not_listed() {
     for (name, link) in [("a", ""), ("a-b", &*digest), ("b", ""), ("c", &*digest)] {
         store.plant(&format!("{TAGS}/{name}/current/link"), link);
     }
-    assert_eq!(tags(&repository).await, ["a-b", "c"]);
+    let by_hand = format!("{digest}\n");
+    for (name, link) in [("d", &digest[..70]), ("e", "x"), ("f", &*by_hand)] {
+        store.plant(&format!("{TAGS}/{name}/current/link"), link);
+    }
+    assert_eq!(tags(&repository).await, ["a-b", "c", "f"]);
 }

@@ -13,7 +13,7 @@ use super::super::{
     StorageError, Version,
 };
 use super::{MemoryDriver, PAGE, lock, pages};
-use crate::layout::{StorePath, outlasts_its_records};
+use crate::layout::{StorePath, outlasts_its_records, parse_link};
 
 #[derive(Default)]
 pub(super) struct Records {
@@ -168,7 +168,7 @@ impl Records {
             (RecordEntry::Directory { name }, Some(record)) => self
                 .entries
                 .get(format!("{prefix}{name}/{record}").as_str())
-                .is_some_and(|entry| !entry.value.is_empty()),
+                .is_some_and(|entry| parse_link(&entry.value).is_some()),
             _ => true,
         }
     }

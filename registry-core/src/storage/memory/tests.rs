@@ -1,5 +1,6 @@
 //! What the contract leaves open and this driver promises.
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 
 use super::*;
@@ -51,11 +52,14 @@ async fn directories_that_lack_the_record_are_left_out() {
     let driver = driver();
     let name: RepositoryName = "app".parse().unwrap();
     let tag = |text: &str| text.parse().unwrap();
-    put(&driver, Key::TagCurrent(name.clone(), tag("b"))).await;
     put(&driver, Key::TagIndex(name.clone(), tag("a"), digest(1))).await;
-    let empty = Key::TagCurrent(name.clone(), tag("aa")).path();
-    let created = driver.put(&empty, "".into(), PutMode::Create, Durability::Durable);
-    assert!(matches!(created.await, Ok(Outcome::Done(_))));
+    let whole = digest(1).to_string();
+    for (text, link) in [("aa", ""), ("ab", &whole[..9]), ("b", &whole)] {
+        let current = Key::TagCurrent(name.clone(), tag(text)).path();
+        let link = Bytes::copy_from_slice(link.as_bytes());
+        let created = driver.put(&current, link, PutMode::Create, Durability::Durable);
+        assert!(matches!(created.await, Ok(Outcome::Done(_))));
+    }
     let query = ListQuery::children(Dir::Tags(name).path()).holding(CURRENT_LINK);
     let found: Vec<_> = driver.list(query.limit(1)).try_collect().await.unwrap();
     assert_eq!(found, [RecordEntry::Directory { name: "b".into() }]);

@@ -162,14 +162,17 @@ pub async fn listing_children_shows_each_directory_once(storage: &Storage) {
     }
 }
 
+/// A whole one, to whatever.
+const LINK: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 pub async fn listing_what_holds_a_record_shows_all_that_do(storage: &Storage) {
     let tags = Dir::Tags(repository("app")).path();
     for name in ["v1", "v3", "v5"] {
-        set(storage, &tag("app", name), "x").await;
+        set(storage, &tag("app", name), LINK).await;
     }
     for name in ["v0", "v2", "v4", "v6"] {
         let lacks = Key::TagIndex(repository("app"), name.parse().unwrap(), numbered(1));
-        set(storage, &lacks.path(), "x").await;
+        set(storage, &lacks.path(), LINK).await;
     }
     let query = ListQuery::children(tags.clone()).holding(CURRENT_LINK);
     let found = keys(storage, query.clone()).await;
