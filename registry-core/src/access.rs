@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -124,6 +125,8 @@ pub enum Credentials {
 /// * A caller without credentials is no error where the scheme knows anonymous callers.
 /// * [`AuthError::Unavailable`] whenever the question could not be decided; never "allowed".
 /// * Hash work runs off the async workers.
+/// * What it was opened from may change meanwhile: what cannot be used then is told, and what
+///   counted before goes on counting.
 #[async_trait]
 pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     /// Who this is.
@@ -131,6 +134,9 @@ pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
 
     /// What to ask of a caller who is known and lacks a right.
     fn challenge(&self) -> Challenge;
+
+    /// Looks again at what it was opened from, at once, since someone says that it has changed.
+    async fn reload(&self) {}
 
     /// Whether everyone is let in, as the line at start says.
     fn is_open(&self) -> bool {
@@ -244,6 +250,13 @@ pub enum AuthError {
     /// The question could not be decided: answer 503, never "allowed".
     #[error("authentication is not available")]
     Unavailable(#[source] BoxError),
+    /// Nobody looked: too much was tried, or too many are asking. Answer 429 and say when it may
+    /// be tried again.
+    #[error("too many logins")]
+    Throttled {
+        /// After how long.
+        retry_after: Duration,
+    },
 }
 
 /// The authenticator of a registry without `auth`: everyone is anonymous, credentials are not

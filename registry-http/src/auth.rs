@@ -26,6 +26,9 @@ pub(crate) async fn authorize(
             let scope = [wanted.required.as_slice(), &wanted.optional].concat();
             return Err(unauthorized(&challenge, &scope, headers));
         }
+        Err(AuthError::Throttled { retry_after }) => {
+            return Err(ApiError::Throttled { retry_after });
+        }
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,

@@ -1,5 +1,7 @@
 //! Errors at the edge: the one table from code to status, and the JSON envelope.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use registry_core::{ErrorCode, RegistryError, StorageError};
@@ -44,6 +46,9 @@ pub(crate) enum ApiError {
     TagInvalid(String),
     #[error("transfer codings other than chunked are not implemented")]
     TransferCoding,
+    /// Whoever asks may be who it says, and is to ask later.
+    #[error("too many logins; try again in {} s", seconds(*retry_after))]
+    Throttled { retry_after: Duration },
     #[error("more than {0} tags")]
     TooManyTags(usize),
     #[error("authentication required")]
@@ -75,6 +80,7 @@ impl ApiError {
             Self::PaginationNumber(_) => ErrorCode::PaginationNumberInvalid,
             Self::Range { .. } => ErrorCode::RangeInvalid,
             Self::TagInvalid(_) | Self::TooManyTags(_) => ErrorCode::TagInvalid,
+            Self::Throttled { .. } => ErrorCode::TooManyRequests,
             Self::Unauthorized { .. } => ErrorCode::Unauthorized,
             Self::Crowded | Self::Unavailable | Self::Unhealthy => ErrorCode::Unavailable,
         }
@@ -177,11 +183,21 @@ impl ApiError {
             Self::Crowded => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
+            Self::Throttled { retry_after } => {
+                let seconds = HeaderValue::from(seconds(*retry_after));
+                headers.insert(header::RETRY_AFTER, seconds);
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
             _ => {}
         }
         *response.body_mut() = Body::from(body);
         response
     }
+}
+
+/// As `Retry-After` has it: whole ones, and never none.
+fn seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// distribution's status for each code.
@@ -212,5 +228,21 @@ fn status_of(code: ErrorCode) -> StatusCode {
 impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
         Self::Registry(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_to_wait_is_told_how_long_in_whole_seconds() {
+        for (millis, expected) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (60_000, "60")] {
+            let retry_after = Duration::from_millis(millis);
+            let answer = ApiError::Throttled { retry_after }.respond("id");
+            assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(answer.headers()[header::RETRY_AFTER], expected, "{millis}");
+            assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+        }
     }
 }
