@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
-use registry_core::access::{Anyone, Authenticator};
+use registry_core::access::Authenticator;
 use registry_core::{Registry, Rules};
 use tracing::Instrument;
 
@@ -101,11 +101,16 @@ impl fmt::Display for PeerAddr {
 }
 
 impl App {
-    /// Open to everyone.
-    pub(crate) fn new(registry: Registry, health: Arc<Health>, config: AppConfig) -> Self {
+    /// For whom the authenticator lets in, who may do everything.
+    pub(crate) fn new(
+        registry: Registry,
+        authenticator: Arc<dyn Authenticator>,
+        health: Arc<Health>,
+        config: AppConfig,
+    ) -> Self {
         Self {
             registry,
-            authenticator: Arc::new(Anyone),
+            authenticator,
             rules: Arc::new(Rules::everything()),
             budget: Budget::new(config.manifest_limit),
             health,

@@ -1,10 +1,15 @@
-//! The drivers this crate can bring along: the only file that names their crates.
+//! The drivers and schemes this crate can bring along: the only file that names their crates.
 
 use std::convert::Infallible;
 
-use registry_core::storage::{MemoryDriver, Storage};
+/// What the command that changes users needs.
+#[cfg(feature = "htpasswd")]
+pub(crate) use auth_htpasswd as users;
+#[cfg(any(feature = "fs", feature = "htpasswd"))]
+use registry_core::storage::OpenMode;
 #[cfg(feature = "fs")]
-use registry_core::storage::{OpenMode, Survey};
+use registry_core::storage::Survey;
+use registry_core::storage::{MemoryDriver, Storage};
 
 use crate::ambient::ambient;
 use crate::factories::Factories;
@@ -30,4 +35,14 @@ pub(crate) fn register(factories: &mut Factories) {
             tokio::task::spawn_blocking(opening).await?
         },
     );
+    #[cfg(feature = "htpasswd")]
+    factories.insert_auth("htpasswd", |config: users::Config, mode| async move {
+        let missing = match mode {
+            OpenMode::Check => users::Missing::Leave,
+            _ => users::Missing::Create,
+        };
+        let opening = move || users::Htpasswd::open(&config, ambient(), missing);
+        let opened = tokio::task::spawn_blocking(opening).await?;
+        opened.map_err(registry_core::BoxError::from)
+    });
 }

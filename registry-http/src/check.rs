@@ -48,6 +48,10 @@ pub(crate) async fn check(factories: &Factories, mut config: Config, report: &mu
     if let Err(error) = probe() {
         report.problem(&Error::Random(error));
     }
+    let warn = |warning: String| report.warning(&warning);
+    if let Err(error) = server::open_auth(factories, &config, OpenMode::Check, warn).await {
+        report.problem(&error);
+    }
     let checked = match check_store(factories, &mut config, report).await {
         Ok(checked) => Some(checked),
         Err(error) => {

@@ -3,10 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+use registry_core::access::Authenticator;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -245,18 +247,24 @@ fn start() -> Result<Runtime, Error> {
 /// Serves until the first signal, and drains until the second.
 async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
     let mut signals = Signals::new()?;
+    let mut hangup = listen(SignalKind::hangup())?;
     let server = tokio::select! {
         built = builder.build() => built?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
+    let authenticator = server.authenticator();
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = std::pin::pin!(server.serve(async {
         let _ = stopped.await;
     }));
-    tokio::select! {
-        () = &mut serving => return Ok(ExitCode::SUCCESS),
-        () = signals.next() => tracing::info!("stopping: what has begun may end"),
+    loop {
+        tokio::select! {
+            () = &mut serving => return Ok(ExitCode::SUCCESS),
+            () = signals.next() => break,
+            _ = hangup.recv() => reload(Arc::clone(&authenticator)),
+        }
     }
+    tracing::info!("stopping: what has begun may end");
     let _ = stop.send(());
     tokio::select! {
         () = &mut serving => Ok(ExitCode::SUCCESS),
@@ -267,6 +275,19 @@ async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
     }
 }
 
+/// Reads again what may have changed, while all else goes on.
+fn reload(authenticator: Arc<dyn Authenticator>) {
+    tracing::info!("told to read the users again");
+    tokio::spawn(async move { authenticator.reload().await });
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Error> {
+    signal(kind).map_err(|source| Error::System {
+        doing: "listening to signals",
+        source,
+    })
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -274,12 +295,6 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Error> {
-        let listen = |kind| {
-            signal(kind).map_err(|source| Error::System {
-                doing: "listening to signals",
-                source,
-            })
-        };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

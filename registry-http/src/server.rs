@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use hyper::Request;
 use hyper::service::service_fn;
+use registry_core::access::{Anyone, Authenticator};
 use registry_core::storage::{OpenMode, Storage};
 use registry_core::{BoxError, Registry, RegistryError};
 use serde::de::DeserializeOwned;
@@ -41,6 +42,16 @@ pub enum Error {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The users cannot be asked for.
+    #[error("opening `auth.{kind}`")]
+    #[non_exhaustive]
+    Auth {
+        /// Which scheme.
+        kind: String,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
     /// Nothing can listen there.
     #[error("listening on {addr}")]
     #[non_exhaustive]
@@ -128,6 +139,11 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Who knows the users, to be told that they have changed.
+    pub(crate) fn authenticator(&self) -> Arc<dyn Authenticator> {
+        Arc::clone(&self.app.authenticator)
+    }
+
     /// Answers until `shutdown`, and then for as long as `http.draintimeout` what has begun.
     /// Dropping the future cuts every connection.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
@@ -192,6 +208,20 @@ impl Builder {
         self
     }
 
+    /// Makes a kind of authentication selectable as `auth: {<kind>: {…}}`, as
+    /// [`storage`](Self::storage) does with a driver.
+    pub fn auth<C, F, Fut, A, E>(mut self, kind: &'static str, open: F) -> Self
+    where
+        C: DeserializeOwned,
+        F: Fn(C, OpenMode) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, E>> + Send + 'static,
+        A: Authenticator,
+        E: Into<BoxError>,
+    {
+        self.factories.insert_auth(kind, open);
+        self
+    }
+
     /// What is to be served, and how; the built-in configuration if it is not said.
     pub fn config(mut self, config: Config) -> Self {
         self.config = Some(config);
@@ -229,6 +259,8 @@ impl Builder {
             true => OpenMode::ReadOnly,
             false => OpenMode::Serve,
         };
+        let warn = |warning: String| tracing::warn!("{warning}");
+        let authenticator = open_auth(&self.factories, &config, mode, warn).await?;
         let storage = open(&self.factories, &config, mode).await?;
         let checks = Checks::new(&config.health, &config.driver.kind, &storage.records);
         let metrics = metrics(&config).map_err(Error::Metrics)?;
@@ -244,7 +276,13 @@ impl Builder {
         let debug = listen_beside(&config, &health, metrics.as_ref()).await?;
         let mut answering = app_config(&config);
         answering.access_log = self.requests.filter(|_| config.log.access);
-        let mut app = App::new(registry.clone(), Arc::clone(&health), answering);
+        let welcome = welcome(&config, authenticator.is_open());
+        let mut app = App::new(
+            registry.clone(),
+            authenticator,
+            Arc::clone(&health),
+            answering,
+        );
         app.metrics = metrics;
         let debug_addr = debug.as_ref().map(|(listener, _)| listener.local_addr());
         tracing::info!(
@@ -253,8 +291,7 @@ impl Builder {
             storage = config.driver.kind,
             root = config.driver.root(),
             elapsed = ?begun.elapsed(),
-            "serving; no `auth` is configured: everyone may {}",
-            allowed(&config),
+            "serving; {welcome}",
         );
         Ok(Server {
             listener,
@@ -288,6 +325,16 @@ impl Builder {
     /// Is the program `registry`: reads its arguments, serves, and says how that ended.
     pub fn run(self) -> ExitCode {
         cli::run(self)
+    }
+}
+
+/// Who may do what.
+fn welcome(config: &Config, is_open: bool) -> String {
+    let allowed = allowed(config);
+    match &config.auth {
+        None => format!("no `auth` is configured: everyone may {allowed}"),
+        Some(auth) if is_open => format!("`auth.{}` lets everyone in, to {allowed}", auth.kind),
+        Some(auth) => format!("whoever `auth.{}` lets in may {allowed}", auth.kind),
     }
 }
 
@@ -329,6 +376,33 @@ pub(crate) async fn open_telling(
         .into_iter()
         .for_each(warn);
     opening.await.map_err(|source| Error::Storage {
+        kind: kind.to_owned(),
+        source,
+    })
+}
+
+/// Whoever knows who is asking, as the configuration says; hands over each warning about a key
+/// that it does not know.
+pub(crate) async fn open_auth(
+    factories: &Factories,
+    config: &Config,
+    mode: OpenMode,
+    warn: impl FnMut(String),
+) -> Result<Arc<dyn Authenticator>, Error> {
+    let Some(auth) = &config.auth else {
+        return Ok(Arc::new(Anyone));
+    };
+    let kind = auth.kind.as_str();
+    let open = factories
+        .auth(kind)
+        .map_err(|message| config.refuse(&["auth", kind], message))?;
+    let (opening, unwanted) =
+        open(&auth.section, kind, mode).map_err(|error| config.explain(error))?;
+    config
+        .unknown_to_driver(&unwanted)
+        .into_iter()
+        .for_each(warn);
+    opening.await.map_err(|source| Error::Auth {
         kind: kind.to_owned(),
         source,
     })

@@ -88,8 +88,9 @@ const LINES: &[Line] = &[
     ("auth.none", "section", "", "the same as no section"),
     ("auth.silly.realm", "text", "", "for tests of distribution"),
     ("auth.silly.service", "text", "", "the same"),
-    ("auth.htpasswd.realm", "text", "", "what a browser shows"),
-    ("auth.htpasswd.path", "text", "", "the file of users"),
+    ("auth.htpasswd.realm", "text", "", "mandatory: what clients show"),
+    ("auth.htpasswd.path", "text", "", "mandatory: the file of users; made with one user if it is missing"),
+    ("auth.htpasswd.failures", "number", "10", "ours: failed logins of a user from an address that are free; 0 is no limit"),
     ("auth.htpasswd.*", "any", "", "keys of another release"),
     ("auth.token.realm", "text", "", "where clients get their tokens"),
     ("auth.token.service", "text", "", "for whom a token is made"),
@@ -235,6 +236,17 @@ mod tests {
             let (_, unwanted) = open(&section, kind, mode).unwrap();
             for key in unwanted[0].wanted {
                 let path = format!("storage.{kind}.{key}");
+                assert!(lines.contains(path.as_str()), "no line for {path}");
+            }
+        }
+        for kind in factories.auth_kinds() {
+            let section = "{realm: a, path: b, no such key: 1}";
+            let section = yaml::parse(section).unwrap().value;
+            let open = factories.auth(kind).unwrap();
+            let mode = registry_core::storage::OpenMode::Check;
+            let (_, unwanted) = open(&section, kind, mode).unwrap();
+            for key in unwanted[0].wanted {
+                let path = format!("auth.{kind}.{key}");
                 assert!(lines.contains(path.as_str()), "no line for {path}");
             }
         }

@@ -90,7 +90,9 @@ impl Config {
     fn has_default(&self, key: &Described, factories: &Factories) -> bool {
         let parts: Vec<&str> = key.path.split('.').collect();
         let elsewhere = matches!(*parts.as_slice(), ["storage", kind, _, ..]
-            if !super::NOT_DRIVERS.contains(&kind) && kind != self.driver.kind);
+            if !super::NOT_DRIVERS.contains(&kind) && kind != self.driver.kind)
+            || matches!(*parts.as_slice(), ["auth", kind, _, ..]
+                if self.auth.as_ref().is_none_or(|auth| kind != auth.kind));
         let is_open = parts.iter().any(|part| matches!(*part, "[]" | "*"));
         !key.default.is_empty()
             && !elsewhere

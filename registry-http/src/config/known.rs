@@ -49,6 +49,7 @@ const KEYS: &[&str] = &[
     "auth.silly.service",
     "auth.htpasswd.realm",
     "auth.htpasswd.path",
+    "auth.htpasswd.failures",
     "auth.htpasswd.*",
     "auth.token.realm",
     "auth.token.service",

@@ -3,6 +3,7 @@
 //! Every key is honoured, or named in a warning; what protects and cannot be honoured is refused
 //! (`refuse.rs`).
 
+mod auth;
 pub(crate) mod described;
 #[cfg(all(test, feature = "fs"))]
 mod docs;
@@ -114,7 +115,7 @@ impl Notes {
     }
 }
 
-/// The driver that was chosen, and its own section.
+/// The driver or the scheme that was chosen, and its own section.
 #[derive(Debug)]
 pub(crate) struct Driver {
     pub(crate) kind: String,
@@ -155,6 +156,8 @@ pub struct Config {
     /// How much of anything.
     pub limits: Limits,
     pub(crate) driver: Driver,
+    /// Who is let in; everyone without it.
+    pub(crate) auth: Option<Driver>,
     pub(crate) notes: Notes,
     layers: Layers,
 }
@@ -221,13 +224,14 @@ impl Config {
     fn from_layers(layers: Layers, mut notes: Notes) -> Result<Self, ConfigError> {
         let mut merged = layers.merged();
         let driver = take_driver(&mut merged, &layers)?;
+        let auth = auth::take(&mut merged);
         let value = Value::from(merged);
         let (root, unwanted) =
             typed::typed::<Root>(&value, &[]).map_err(|error| layers.explain(error))?;
         for key in unwanted {
             note_unwanted(&key, &value, &layers, &mut notes);
         }
-        root.settle(layers, driver, notes)
+        root.settle(layers, driver, auth, notes)
     }
 
     /// What is worth telling the user, once.

@@ -3,7 +3,7 @@
 use figment::value::Value;
 
 use super::layers::{Layers, find};
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, auth};
 
 /// Keys that protect, or make the registry another thing altogether.
 const REFUSED: &[(&[&str], &str)] = &[
@@ -49,8 +49,8 @@ impl Config {
 /// Refuses what would leave the registry less protected than it was configured to be.
 pub(super) fn check(layers: &Layers) -> Result<(), ConfigError> {
     let merged = layers.merged();
-    if let Some(auth) = merged.get("auth") {
-        check_auth(auth, layers)?;
+    if let Some(section) = merged.get("auth") {
+        auth::check(section, layers)?;
     }
     for (path, message) in REFUSED {
         if find(&merged, path).is_some_and(is_given) {
@@ -58,22 +58,6 @@ pub(super) fn check(layers: &Layers) -> Result<(), ConfigError> {
         }
     }
     Ok(())
-}
-
-fn check_auth(auth: &Value, layers: &Layers) -> Result<(), ConfigError> {
-    let kinds = match auth {
-        Value::Empty(..) => return Ok(()),
-        Value::Dict(_, kinds) => kinds,
-        _ => return Err(layers.refuse(&["auth"], "a section is wanted here")),
-    };
-    match kinds.keys().find(|kind| kind.as_str() != "none") {
-        None => Ok(()),
-        Some(kind) => Err(layers.refuse(
-            &["auth", kind],
-            "authentication is not part of this release, and everyone would be let in; \
-             remove `auth`, or set it to `none`, to serve everyone",
-        )),
-    }
 }
 
 /// An empty text, list or section is the same as no key.

@@ -55,7 +55,7 @@ pub(super) struct Root {
     extensions: RawExtensions,
 }
 
-/// A section that `refuse.rs` has looked at, and that says nothing more.
+/// A section of which `auth.rs` has taken what counts, and that says nothing more.
 #[derive(Debug, Default, Deserialize)]
 struct Accepted {
     #[serde(default, rename = "none")]
@@ -97,6 +97,7 @@ impl Root {
         self,
         layers: Layers,
         driver: Driver,
+        auth: Option<Driver>,
         mut notes: Notes,
     ) -> Result<Config, ConfigError> {
         if self.version != "0.1" {
@@ -126,6 +127,7 @@ impl Root {
             classes: self.policy.classes(),
             limits: limits(&self.extensions.limits, &layers)?,
             driver,
+            auth,
             notes,
             layers,
         })

@@ -29,6 +29,11 @@ pub(crate) fn status(key: &Described, factories: &Factories) -> Status {
     {
         return driver_status(&parts, factories);
     }
+    if let ["auth", kind, rest @ ..] = parts.as_slice()
+        && *kind != "none"
+    {
+        return auth_status(kind, rest, factories);
+    }
     // What was not even looked at cannot be wrong, so that an error is of a key that counts.
     let Ok(config) = Config::read(NAME, &probe(key), &[]) else {
         return Status::Honoured;
@@ -63,6 +68,27 @@ fn driver_status(parts: &[&str], factories: &Factories) -> Status {
     match open(&section, kind, OpenMode::Check) {
         Ok((_, unwanted)) if !unwanted.is_empty() => {
             Status::Warned(Some("the driver has no such key"))
+        }
+        _ => Status::Honoured,
+    }
+}
+
+/// What a scheme wants beside the key that is asked for.
+const MANDATORY: [&str; 4] = ["issuer", "path", "realm", "service"];
+
+fn auth_status(kind: &str, rest: &[&str], factories: &Factories) -> Status {
+    let open = match factories.auth(kind) {
+        Ok(open) => open,
+        Err(message) => return Status::Refused(message),
+    };
+    let key = concrete(rest).into_iter().next().unwrap_or_default();
+    let keys = MANDATORY.into_iter().chain([key]);
+    let section = keys.map(|key| (key.to_owned(), Value::from("0")));
+    let section = Value::from(section.collect::<Dict>());
+    // It is opened by polling, and nobody does.
+    match open(&section, kind, OpenMode::Check) {
+        Ok((_, unwanted)) if unwanted.iter().any(|other| other.path[2] == key) => {
+            Status::Warned(Some("there is no such key"))
         }
         _ => Status::Honoured,
     }
@@ -150,7 +176,7 @@ mod tests {
         let factories = Factories::default();
         for key in described::all().filter(Described::is_writable) {
             let in_list = key.path.contains("[]");
-            let of_driver = matches!(key.path.split('.').nth(1), Some("filesystem"));
+            let of_driver = matches!(key.path.split('.').nth(1), Some("filesystem" | "htpasswd"));
             if in_list || of_driver || status(&key, &factories) != Status::Honoured {
                 continue;
             }

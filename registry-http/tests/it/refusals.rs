@@ -97,8 +97,8 @@ fn a_value_that_cannot_be_served_is_named_with_where_it_came_from() {
             &["c.yml:", "inmemory", "tape"],
         ),
         (
-            "version: 0.1\nstorage: inmemory\nauth: {htpasswd: {realm: a, path: b}}",
-            &["`auth.htpasswd` (c.yml:3:"],
+            "version: 0.1\nstorage: inmemory\nauth: {silly: {realm: a, service: b}}",
+            &["`auth.silly` (c.yml:3:"],
         ),
         (
             "version: 0.1\nstorage: inmemory\nhttp: {tls: {certificate: a, key: b}}",
