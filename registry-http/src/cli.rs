@@ -17,6 +17,8 @@ use crate::accept::Passed;
 use crate::check::{CheckArguments, Report};
 use crate::collect::{self, CollectArguments};
 use crate::config::{Config, Source};
+#[cfg(feature = "htpasswd")]
+use crate::htpasswd;
 use crate::outlet::Outlets;
 use crate::server::{Builder, Error};
 use crate::{env, telemetry};
@@ -49,6 +51,14 @@ enum Command {
         /// What `serve` would be given
         config: Option<PathBuf>,
     },
+    /// Change the users of `auth.htpasswd`: Apache's command, with bcrypt alone
+    #[cfg(feature = "htpasswd")]
+    #[command(disable_help_flag = true)]
+    Htpasswd {
+        /// As `registry htpasswd -h` tells them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Remove what no manifest needs
     GarbageCollect {
         #[command(flatten)]
@@ -64,6 +74,8 @@ enum Work {
     Serve,
     Check(CheckArguments),
     Collect(CollectArguments),
+    #[cfg(feature = "htpasswd")]
+    Htpasswd(Vec<OsString>),
 }
 
 /// How long what runs on threads of its own may go on once everything has been answered.
@@ -75,7 +87,7 @@ const HTPASSWD: &str = "htpasswd";
 /// Does what the arguments of the process say.
 pub(crate) fn run(builder: Builder) -> ExitCode {
     let variables = env::variables();
-    let (work, source) = match work(std::env::args_os(), &variables) {
+    let (work, source) = match work(as_named(std::env::args_os()), &variables) {
         Ok(work) => work,
         Err(error) => {
             // There is nobody left to tell if that fails.
@@ -90,6 +102,8 @@ pub(crate) fn run(builder: Builder) -> ExitCode {
         Work::Serve => serve(builder, &source, &variables),
         Work::Check(arguments) => check(builder, arguments, &source, &variables),
         Work::Collect(arguments) => collect(builder, arguments, &source, &variables),
+        #[cfg(feature = "htpasswd")]
+        Work::Htpasswd(arguments) => return htpasswd::run(arguments),
     };
     match done {
         Ok(code) => code,
@@ -100,6 +114,23 @@ pub(crate) fn run(builder: Builder) -> ExitCode {
     }
 }
 
+/// Commands by whose name the binary may be started.
+const NAMES: &[&str] = &[
+    #[cfg(feature = "htpasswd")]
+    htpasswd::NAME,
+];
+
+/// Such a name stands before the arguments, as if it had been typed there.
+fn as_named(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let name = arguments.first().map(Path::new).and_then(Path::file_name);
+    let named = NAMES.iter().find(|known| name == Some(known.as_ref()));
+    if let Some(named) = named {
+        arguments.insert(1, named.into());
+    }
+    arguments
+}
+
 /// What is to be done, by the arguments, and where the configuration is, by them and the
 /// variables.
 fn work(
@@ -108,10 +139,10 @@ fn work(
 ) -> Result<(Work, Source), clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let called = arguments.first().map(Path::new).and_then(Path::file_name);
-    if called == Some(OsStr::new(HTPASSWD)) {
+    if cfg!(not(feature = "htpasswd")) && called == Some(OsStr::new(HTPASSWD)) {
         return Err(Arguments::command().error(
             ErrorKind::InvalidSubcommand,
-            "started as htpasswd, which this release does not have yet",
+            "started as htpasswd, which needs a binary built with the `htpasswd` feature",
         ));
     }
     let arguments = Arguments::try_parse_from(arguments)?;
@@ -129,6 +160,8 @@ fn work(
         Some(Command::Serve { config }) => (Work::Serve, config),
         Some(Command::Check { arguments, config }) => (Work::Check(arguments), config),
         Some(Command::GarbageCollect { arguments, config }) => (Work::Collect(arguments), config),
+        #[cfg(feature = "htpasswd")]
+        Some(Command::Htpasswd { arguments }) => (Work::Htpasswd(arguments), None),
         None => (Work::Serve, None),
     };
     let variable = || {
@@ -404,6 +437,35 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "htpasswd")]
+    #[test]
+    fn the_name_of_a_command_is_the_command() {
+        let table: [(&[&str], Option<&[&str]>); 6] = [
+            (
+                &["registry", "htpasswd", "-Bbn", "u", "p"],
+                Some(&["-Bbn", "u", "p"]),
+            ),
+            (&["htpasswd", "-Bbn", "u", "-p"], Some(&["-Bbn", "u", "-p"])),
+            (&["/usr/bin/htpasswd", "--help"], Some(&["--help"])),
+            (&["./htpasswd"], Some(&[])),
+            (&["/htpasswd/registry", "serve"], None),
+            (
+                &["registry", "htpasswd", "-v", "--", "-f"],
+                Some(&["-v", "--", "-f"]),
+            ),
+        ];
+        for (given, expected) in table {
+            let (work, _) = work(as_named(given.iter().map(OsString::from)), &[]).unwrap();
+            let found = match work {
+                Work::Htpasswd(arguments) => Some(arguments),
+                _ => None,
+            };
+            let expected: Option<Vec<OsString>> =
+                expected.map(|expected| expected.iter().map(OsString::from).collect());
+            assert_eq!(found, expected, "{given:?}");
+        }
+    }
+
     #[test]
     fn help_is_a_command_as_it_is_a_flag() {
         for (arguments, told) in [
@@ -417,6 +479,7 @@ mod tests {
         }
     }
 
+    #[cfg(not(feature = "htpasswd"))]
     #[test]
     fn under_the_name_of_htpasswd_nothing_is_served() {
         for line in [&["/usr/bin/htpasswd"][..], &["htpasswd", "-Bbn", "a", "b"]] {

@@ -45,6 +45,8 @@ mod follow;
 mod framing;
 mod handlers;
 mod health;
+#[cfg(feature = "htpasswd")]
+mod htpasswd;
 mod metrics;
 mod outlet;
 mod purge;

@@ -18,6 +18,8 @@ mod collecting;
 mod examples;
 mod h2c;
 mod health;
+#[cfg(all(feature = "fs", feature = "htpasswd"))]
+mod htpasswd;
 #[cfg(feature = "fs")]
 mod lifecycle;
 mod limits;
