@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, header};
 use registry_core::access::{
-    Access, AuthError, BearerError, Caller, Challenge, Credentials, Realm, Secret,
+    Access, AuthError, BearerError, Caller, Challenge, Credentials, Identity, Realm, Secret,
 };
 use registry_core::{Grant, Refusal};
 use serde_json::{Value, json};
@@ -20,7 +20,11 @@ pub(crate) async fn authorize(
     headers: &HeaderMap,
     wanted: &Wanted,
 ) -> Result<Grant, ApiError> {
-    let who = match app.authenticator.authenticate(caller).await {
+    let known = match wanted.public {
+        true => Ok(Identity::anonymous()),
+        false => app.authenticator.authenticate(caller).await,
+    };
+    let who = match known {
         Ok(who) => who,
         Err(AuthError::Challenge(challenge)) => {
             let scope = [wanted.required.as_slice(), &wanted.optional].concat();

@@ -121,6 +121,8 @@ pub(crate) struct Limits {
 pub(crate) struct Wanted {
     pub(crate) required: Vec<Access>,
     pub(crate) optional: Vec<Access>,
+    /// Whether nobody is asked who it is, as `/` answers whether anyone is there.
+    pub(crate) public: bool,
 }
 
 impl Endpoint {
@@ -159,7 +161,11 @@ impl Endpoint {
             } => one(from, Action::Pull),
             _ => Vec::new(),
         };
-        Wanted { required, optional }
+        Wanted {
+            required,
+            optional,
+            public: matches!(self, Self::Root),
+        }
     }
 
     /// What it is called in logs.

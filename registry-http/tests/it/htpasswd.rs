@@ -112,6 +112,8 @@ fn nothing_is_answered_to_who_is_not_let_in() {
         let request = Request::new(method, path).header("Authorization", &basic("alice", "a"));
         assert_ne!(server.send(request).status, 401, "{method} {path}");
     }
+    // As in distribution, for who only asks whether anyone is there.
+    assert_eq!(server.get("/").status, 200);
     // Who is let in may do everything.
     let post = Request::new("POST", "/v2/a/blobs/uploads/");
     let begun = server.send(post.header("Authorization", &basic("alice", "a")));
