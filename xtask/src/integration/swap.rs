@@ -65,14 +65,15 @@ fn run(fixture: &Fixture, kind: Kind) -> Result<()> {
     step("either collects, nobody misses anything", || {
         collect_in_turns(&turns, &all, &ours, &mut shelf, &collections)
     })?;
-    for party in [theirs, &ours] {
-        let kind = party.kind;
-        step(&format!("{kind:?} collects what is untagged"), || {
-            let copy = folder.join(format!("untagged-{kind:?}"));
+    step("either collects what is untagged", || {
+        for party in [theirs, &ours] {
+            let copy = folder.join(format!("untagged-{:?}", party.kind));
             sh::output(sh::command("cp").arg("-a").arg(&collections).arg(&copy))?;
             collect_untagged(party, &all, shelf.clone(), &copy)
-        })?;
-    }
+                .with_context(|| format!("{:?} collects", party.kind))?;
+        }
+        Ok(())
+    })?;
     step("what crashes leave is served around", || {
         let folder = folder.join("traces");
         fs::create_dir_all(&folder)?;
