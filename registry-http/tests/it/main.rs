@@ -14,6 +14,7 @@ mod checking;
 mod client;
 #[cfg(feature = "fs")]
 mod collecting;
+mod drop_in;
 #[cfg(feature = "fs")]
 mod examples;
 mod h2c;

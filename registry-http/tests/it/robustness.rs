@@ -15,7 +15,7 @@ crate::on_each_driver![
     a_body_that_nobody_wanted_does_not_take_the_next_request_along,
 ];
 
-fn the_support_check_answers(server: &Server) {
+pub(crate) fn the_support_check_answers(server: &Server) {
     for path in ["/v2/", "/v2"] {
         let answer = server.get(path);
         assert_eq!(
@@ -86,7 +86,7 @@ fn requests_that_read_two_ways_are_refused(server: &Server) {
     assert_eq!(server.get("/v2/").status, 200);
 }
 
-fn an_unknown_path_is_not_found(server: &Server) {
+pub(crate) fn an_unknown_path_is_not_found(server: &Server) {
     let answer = server.get("/v1/search");
     assert_eq!(
         (answer.status, answer.body.as_slice()),
@@ -94,7 +94,7 @@ fn an_unknown_path_is_not_found(server: &Server) {
     );
 }
 
-fn a_head_is_a_get_without_its_body(server: &Server) {
+pub(crate) fn a_head_is_a_get_without_its_body(server: &Server) {
     let digest = server.push_blob("a", b"content");
     for path in [
         "/",
@@ -169,8 +169,7 @@ fn a_body_that_nobody_wanted_does_not_take_the_next_request_along(server: &Serve
     assert_eq!(first.matches("http/1.1 ").count(), 1, "{first}");
 }
 
-#[test]
-fn configured_headers_replace_ours_and_describe_no_answer() {
+pub(crate) fn configured_headers_replace_ours_and_describe_no_answer() {
     let setup = Setup {
         more: "http:
   headers:

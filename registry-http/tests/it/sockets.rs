@@ -52,8 +52,7 @@ fn get(path: &Path) -> Answer {
     parse(&exchange(path, &Request::new("GET", "/v2/").wire())).unwrap()
 }
 
-#[test]
-fn a_socket_of_the_file_system_is_served_and_removed_at_the_end() {
+pub(crate) fn a_socket_of_the_file_system_is_served_and_removed_at_the_end() {
     let mut server = start("");
     let path = path(&server);
     let line = server.process.log.wait(" serving; ");
@@ -77,8 +76,7 @@ fn a_socket_has_the_limits_of_a_port() {
     assert_eq!(parse(&answer).unwrap().status, 431);
 }
 
-#[test]
-fn a_socket_that_was_left_is_replaced_and_one_that_is_anothers_by_now_stays() {
+pub(crate) fn a_socket_that_was_left_is_replaced_and_one_that_is_anothers_by_now_stays() {
     let mut server = start("");
     let path = path(&server);
     server.process.kill();
@@ -101,8 +99,7 @@ fn a_socket_that_was_left_is_replaced_and_one_that_is_anothers_by_now_stays() {
     assert!(!path.exists());
 }
 
-#[test]
-fn a_file_in_the_place_of_the_socket_is_left_alone_and_named() {
+pub(crate) fn a_file_in_the_place_of_the_socket_is_left_alone_and_named() {
     let mut server = start("");
     let path = path(&server);
     server.process.signal("TERM");
@@ -138,8 +135,7 @@ fn pass(
     Process::start_with(command, Stdio::from(socket.into()))
 }
 
-#[test]
-fn the_socket_of_systemd_is_served_instead_of_the_address() {
+pub(crate) fn the_socket_of_systemd_is_served_instead_of_the_address() {
     let dir = tempfile::tempdir().unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap();
@@ -158,8 +154,7 @@ fn the_socket_of_systemd_is_served_instead_of_the_address() {
     assert!(path.exists());
 }
 
-#[test]
-fn several_sockets_are_refused_and_those_of_another_process_are_not_ours() {
+pub(crate) fn several_sockets_are_refused_and_those_of_another_process_are_not_ours() {
     let dir = tempfile::tempdir().unwrap();
     let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
     let ended = pass(&dir, bind(), 2, "$$").err().unwrap();

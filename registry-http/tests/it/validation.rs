@@ -28,8 +28,7 @@ fn push_foreign(server: &Server, urls: &[&str]) -> Answer {
     server.put_manifest("a", "t", &body.to_string())
 }
 
-#[test]
-fn layers_are_fetched_from_where_the_lists_allow() {
+pub(crate) fn layers_are_fetched_from_where_the_lists_allow() {
     let server = start(
         "validation: {manifests: {urls: {allow: ['^https://a\\.example/', '^http://b/'], \
          deny: ['secret', 'hidden$']}}}\n",
@@ -58,8 +57,7 @@ fn layers_are_fetched_from_where_the_lists_allow() {
     }
 }
 
-#[test]
-fn without_lists_or_without_validation_a_layer_may_be_anywhere() {
+pub(crate) fn without_lists_or_without_validation_a_layer_may_be_anywhere() {
     let disabled = "validation: {disabled: true, manifests: {urls: {allow: [nowhere]}}}\n";
     for more in ["", disabled] {
         let server = start(more);
@@ -86,8 +84,7 @@ fn index(platforms: &[&str]) -> String {
     json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).to_string()
 }
 
-#[test]
-fn only_the_listed_platforms_of_an_index_must_be_there() {
+pub(crate) fn only_the_listed_platforms_of_an_index_must_be_there() {
     let server = start(
         "validation: {manifests: {indexes: {platforms: list, platformlist: [{os: linux, \
          architecture: amd64}, {os: windows, architecture: arm64}]}}}\n",
@@ -113,8 +110,7 @@ fn only_the_listed_platforms_of_an_index_must_be_there() {
     assert_eq!(server.put_manifest("a", "t", &wanted).status, 201);
 }
 
-#[test]
-fn all_children_or_none_must_be_there_where_that_is_said() {
+pub(crate) fn all_children_or_none_must_be_there_where_that_is_said() {
     let sparse = index(&["linux/amd64"]);
     for (more, status) in [
         ("", 400),
@@ -147,8 +143,7 @@ fn of_class(server: &Server, kind: &str, config: &str) -> String {
     body.to_string()
 }
 
-#[test]
-fn an_image_of_a_class_that_is_not_listed_is_denied() {
+pub(crate) fn an_image_of_a_class_that_is_not_listed_is_denied() {
     const DOCKER: &str = "docker.distribution.manifest.v2";
     const OCI: &str = "oci.image.manifest.v1";
     let images = [

@@ -1,0 +1,125 @@
+//! The keys of `http`.
+
+use super::{MEMORY, check_with, proved_by, serve, server};
+use crate::client::Request;
+#[cfg(feature = "fs")]
+use crate::stopping;
+use crate::{health, metrics, robustness, sockets};
+
+proved_by! {
+    http_net: sockets::a_socket_of_the_file_system_is_served_and_removed_at_the_end,
+        sockets::a_socket_that_was_left_is_replaced_and_one_that_is_anothers_by_now_stays,
+        sockets::a_file_in_the_place_of_the_socket_is_left_alone_and_named;
+    http_systemd: sockets::the_socket_of_systemd_is_served_instead_of_the_address,
+        sockets::several_sockets_are_refused_and_those_of_another_process_are_not_ours;
+    http_headers: robustness::configured_headers_replace_ours_and_describe_no_answer;
+    http_debug_addr: health::each_listener_answers_its_own_paths_alone,
+        health::a_second_listener_that_cannot_listen_keeps_the_server_from_starting;
+}
+
+#[cfg(feature = "fs")]
+proved_by! {
+    http_draintimeout: stopping::what_has_not_ended_after_the_drain_timeout_is_cut;
+}
+
+#[test]
+fn http_debug_prometheus() {
+    metrics::metrics_are_served_where_they_were_asked_for_and_nowhere_else();
+    #[cfg(feature = "fs")]
+    metrics::the_calls_of_the_store_are_timed_under_the_name_of_its_driver();
+}
+
+/// Where an upload goes on.
+fn location(more: &str, request: Request) -> String {
+    let answer = server(more).send(request);
+    assert_eq!(answer.status, 202, "{answer:?}");
+    answer.header("location").to_owned()
+}
+
+fn post() -> Request {
+    Request::new("POST", "/v2/a/blobs/uploads/")
+}
+
+#[test]
+fn http_addr() {
+    let (_dir, served) = serve(&format!("{MEMORY}http: {{addr: '127.0.0.1:0'}}\n"), &[]);
+    let answer = Request::new("GET", "/v2/").send(served.unwrap().address);
+    assert_eq!(answer.status, 200);
+    assert_eq!(check_with("").problems(), [""; 0]);
+}
+
+#[test]
+fn http_host() {
+    let told = location("http: {host: 'https://a.example:444'}\n", post());
+    let start = "https://a.example:444/v2/a/blobs/uploads/";
+    assert!(told.starts_with(start), "{told}");
+}
+
+#[test]
+fn http_prefix() {
+    let server = server("http: {prefix: /below/}\n");
+    assert_eq!(server.get("/below/v2/").status, 200);
+    assert_eq!(server.get("/v2/").status, 404);
+    let begun = server.send(Request::new("POST", "/below/v2/a/blobs/uploads/"));
+    let told = begun.header("location");
+    assert!(told.starts_with("/below/v2/a/blobs/uploads/"), "{told}");
+    assert_eq!(server.get(told).status, 204);
+}
+
+#[test]
+fn http_secret() {
+    let keyed = |secret: &str| server(&format!("http: {{secret: {secret}}}\n"));
+    let (one, same, other) = (keyed("hush"), keyed("hush"), keyed("hash"));
+    let begun = one.send(post());
+    let url = begun.header("location");
+    assert_eq!(one.get(url).status, 204);
+    assert_eq!(same.get(url).status, 204);
+    assert_eq!(other.get(url).status, 404);
+}
+
+#[test]
+fn http_relativeurls() {
+    for more in ["", "http: {relativeurls: true}\n"] {
+        let told = location(more, post());
+        assert!(told.starts_with("/v2/a/blobs/uploads/"), "{told}");
+    }
+    let told = location("http: {relativeurls: false}\n", post());
+    assert!(told.starts_with("http://registry/v2/a/"), "{told}");
+}
+
+#[test]
+fn http_forwarded() {
+    let request = post()
+        .header("X-Forwarded-Proto", "https")
+        .header("X-Forwarded-Host", "outside.example")
+        .header("Forwarded", "proto=https;host=outside.example");
+    let told = location("http: {relativeurls: false}\n", request);
+    assert!(told.starts_with("http://registry/v2/a/"), "{told}");
+}
+
+#[test]
+fn http_h2c() {
+    // The preface of HTTP/2, and settings of which there are none.
+    let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for (more, spoken) in [("http: {h2c: {enabled: true}}\n", true), ("", false)] {
+        let server = server(more);
+        let mut stream = server.process.connect();
+        std::io::Write::write_all(&mut stream, hello).unwrap();
+        let mut frame = [0; 9];
+        let got = std::io::Read::read_exact(&mut stream, &mut frame);
+        // Settings are what either says first.
+        assert_eq!(got.is_ok() && frame[3] == 4, spoken, "{frame:?}");
+        assert_eq!(server.get("/v2/").status, 200);
+    }
+}
+
+#[test]
+fn http_limits() {
+    let server = server("extensions: {limits: {header: 1000, manifest: 10}}\n");
+    let long = Request::new("GET", "/v2/").header("x", &"a".repeat(1000));
+    let answer = crate::client::exchange(server.address, &long.wire());
+    assert_eq!(crate::client::parse(&answer).unwrap().status, 431);
+    server
+        .put_manifest("a", "t", "more than ten bytes")
+        .expect(413, "MANIFEST_INVALID");
+}
