@@ -80,8 +80,7 @@ fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (u64, i64, i64, Vec<u8>)> {
     found
 }
 
-#[test]
-fn what_counts_is_shown_with_its_origin_and_without_secrets() {
+pub(crate) fn what_counts_is_shown_with_its_origin_and_without_secrets() {
     let server = stopped();
     add(
         &server,
@@ -183,8 +182,7 @@ fn the_traces_of_a_crash_are_told_and_nothing_is_written() {
     );
 }
 
-#[test]
-fn what_would_not_be_served_is_told_in_the_same_words() {
+pub(crate) fn what_would_not_be_served_is_told_in_the_same_words() {
     let mut server = stopped();
     let refused = |server: &Server, setup: Setup| {
         let output = check(server.root.path(), &[], setup);

@@ -24,7 +24,7 @@ fn examples() -> BTreeMap<String, PathBuf> {
 }
 
 /// A command with a root and ports of its own, whatever its file says.
-fn elsewhere(mut command: Command, root: &TempDir) -> Command {
+pub(crate) fn elsewhere(mut command: Command, root: &TempDir) -> Command {
     fs::create_dir_all(root.path().join("store")).unwrap();
     command
         .env_clear()
@@ -41,7 +41,7 @@ fn elsewhere(mut command: Command, root: &TempDir) -> Command {
 }
 
 #[track_caller]
-fn answers(address: SocketAddr, name: &str) {
+pub(crate) fn answers(address: SocketAddr, name: &str) {
     let answer = exchange(address, &Request::new("GET", "/v2/").wire());
     let status = parse(&answer).map(|answer| answer.status);
     // Where there are users, nobody else is let in.

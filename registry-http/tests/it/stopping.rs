@@ -69,7 +69,8 @@ fn is_refused(server: &Server) -> bool {
     false
 }
 
-fn check_drain(signal: &str) {
+/// What has begun when it comes ends, and nothing begins.
+pub(crate) fn check_drain(signal: &str) {
     let mut server = start("http: {draintimeout: 10m}\n");
     let content: Vec<u8> = (0..LARGE).map(|at| (at % 251) as u8).collect();
     let large = server.push_blob("a", &content);
@@ -96,18 +97,7 @@ fn check_drain(signal: &str) {
     assert_eq!(server.get(&kept).body, b"slow upload");
 }
 
-#[test]
-fn at_a_sigterm_what_has_begun_ends_and_nothing_begins() {
-    check_drain("TERM");
-}
-
-#[test]
-fn at_a_sigint_what_has_begun_ends_and_nothing_begins() {
-    check_drain("INT");
-}
-
-#[test]
-fn a_second_signal_ends_at_once() {
+pub(crate) fn a_second_signal_ends_at_once() {
     for (first, second) in [("TERM", "TERM"), ("INT", "TERM")] {
         let mut server = start("http: {draintimeout: 10m}\n");
         let mut upload = begin_upload(&server, b"never ends", 5);
@@ -131,8 +121,7 @@ pub(crate) fn what_has_not_ended_after_the_drain_timeout_is_cut() {
     assert!(line.contains("connections="), "{line}");
 }
 
-#[test]
-fn a_server_with_nothing_to_do_stops_when_told() {
+pub(crate) fn a_server_with_nothing_to_do_stops_when_told() {
     for signal in ["TERM", "INT"] {
         let mut server = start("");
         server.process.signal(signal);

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "fs")]
 mod collection;
+#[cfg(feature = "fs")]
+mod command_line;
 mod file;
 mod health;
 mod http;
