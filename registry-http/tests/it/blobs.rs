@@ -35,7 +35,7 @@ fn a_blob_comes_back_whole_with_all_its_headers(server: &Server) {
     assert!(server.get(&path).body == content);
 }
 
-fn a_blob_is_unknown_where_it_is_not_linked(server: &Server) {
+pub(crate) fn a_blob_is_unknown_where_it_is_not_linked(server: &Server) {
     let digest = server.push_blob("a", b"only here");
     server
         .get(&format!("/v2/b/blobs/{digest}"))
@@ -49,7 +49,7 @@ fn a_blob_is_unknown_where_it_is_not_linked(server: &Server) {
         .expect(400, "DIGEST_INVALID");
 }
 
-fn ranges_are_served_as_asked(server: &Server) {
+pub(crate) fn ranges_are_served_as_asked(server: &Server) {
     let content = content(2048);
     let path = format!("/v2/a/blobs/{}", server.push_blob("a", &content));
     let ask = |range: &str| server.send(Request::new("GET", &path).header("Range", range));
@@ -83,7 +83,7 @@ fn ranges_are_served_as_asked(server: &Server) {
     assert_eq!(if_range(&format!("\"{}\"", sha256(&content))), 206);
 }
 
-fn several_ranges_come_as_parts(server: &Server) {
+pub(crate) fn several_ranges_come_as_parts(server: &Server) {
     let content = content(2048);
     let path = format!("/v2/a/blobs/{}", server.push_blob("a", &content));
     let answer = server.send(Request::new("GET", &path).header("Range", "bytes=0-9,100-199,-5"));
@@ -146,7 +146,7 @@ fn a_condition_that_holds_saves_the_bytes(server: &Server) {
     assert_eq!(ask("\"x\"").status, 200);
 }
 
-fn a_deleted_blob_is_gone_here_and_stays_elsewhere(server: &Server) {
+pub(crate) fn a_deleted_blob_is_gone_here_and_stays_elsewhere(server: &Server) {
     let digest = server.push_blob("a", b"shared");
     server.push_blob("b", b"shared");
     assert_eq!(server.delete(&format!("/v2/a/blobs/{digest}")).status, 202);
@@ -158,7 +158,7 @@ fn a_deleted_blob_is_gone_here_and_stays_elsewhere(server: &Server) {
         .expect(404, "BLOB_UNKNOWN");
 }
 
-fn a_mount_makes_a_blob_visible_and_a_miss_begins_an_upload(server: &Server) {
+pub(crate) fn a_mount_makes_a_blob_visible_and_a_miss_begins_an_upload(server: &Server) {
     let digest = server.push_blob("source", b"mounted");
     let mount = |repo: &str, query: &str| {
         server.send(Request::new(

@@ -14,7 +14,7 @@ crate::on_each_driver![
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 
-fn tags_are_listed_in_byte_order_and_by_page(server: &Server) {
+pub(crate) fn tags_are_listed_in_byte_order_and_by_page(server: &Server) {
     let tags = ["1", "1-a", "1.0", "A", "_x", "a", "a-b", "a.b", "ab", "b"];
     let body = image(server, "r", "layer");
     for tag in tags {
@@ -59,7 +59,7 @@ fn tags_are_listed_in_byte_order_and_by_page(server: &Server) {
         .expect(404, "NAME_UNKNOWN");
 }
 
-fn the_catalog_lists_repositories_in_byte_order_and_by_page(server: &Server) {
+pub(crate) fn the_catalog_lists_repositories_in_byte_order_and_by_page(server: &Server) {
     assert_eq!(
         server.get("/v2/_catalog").json(),
         json!({"repositories": []})
@@ -123,7 +123,7 @@ fn artifact(server: &Server, repo: &str, subject: &str, kind: &str, mark: &str) 
     .to_string()
 }
 
-fn referrers_are_found_by_subject_type_and_page(server: &Server) {
+pub(crate) fn referrers_are_found_by_subject_type_and_page(server: &Server) {
     let subject = server.push_manifest("r", "image", &image(server, "r", "layer"));
     let path = format!("/v2/r/referrers/{subject}");
     let list = |query: &str| server.get(&format!("{path}{query}"));
@@ -182,7 +182,7 @@ fn referrers_are_found_by_subject_type_and_page(server: &Server) {
     assert_eq!(list("").json()["manifests"].as_array().unwrap().len(), 2);
 }
 
-fn a_subject_need_not_exist(server: &Server) {
+pub(crate) fn a_subject_need_not_exist(server: &Server) {
     let subject = sha256(b"not there");
     let body = artifact(server, "r", &subject, "a/b", "1");
     server.push_manifest("r", "signature", &body);

@@ -31,7 +31,7 @@ pub(crate) fn image(server: &Server, repo: &str, mark: &str) -> String {
     json!({"schemaVersion": 2, "mediaType": OCI, "config": config, "layers": [layer]}).to_string()
 }
 
-fn a_manifest_comes_back_as_pushed_by_tag_and_digest(server: &Server) {
+pub(crate) fn a_manifest_comes_back_as_pushed_by_tag_and_digest(server: &Server) {
     let body = format!(" {}\n", image(server, "a/b", "layer"));
     let path = "/v2/a/b/manifests/v1";
     let put = Request::new("PUT", path)
@@ -58,7 +58,7 @@ fn a_manifest_comes_back_as_pushed_by_tag_and_digest(server: &Server) {
     }
 }
 
-fn a_tag_moves_and_the_old_manifest_stays(server: &Server) {
+pub(crate) fn a_tag_moves_and_the_old_manifest_stays(server: &Server) {
     let old = server.push_manifest("a", "t", &image(server, "a", "old"));
     let new = server.push_manifest("a", "t", &image(server, "a", "new"));
     assert_eq!(
@@ -70,7 +70,7 @@ fn a_tag_moves_and_the_old_manifest_stays(server: &Server) {
     assert_eq!(server.head(&format!("/v2/a/manifests/{old}")).status, 200);
 }
 
-fn what_a_manifest_needs_must_be_here(server: &Server) {
+pub(crate) fn what_a_manifest_needs_must_be_here(server: &Server) {
     let body = image(server, "elsewhere", "layer");
     let answer = server.put_manifest("a", "t", &body);
     answer.expect(400, "MANIFEST_BLOB_UNKNOWN");
@@ -85,7 +85,7 @@ fn what_a_manifest_needs_must_be_here(server: &Server) {
     );
 }
 
-fn an_index_may_list_manifests_and_blobs(server: &Server) {
+pub(crate) fn an_index_may_list_manifests_and_blobs(server: &Server) {
     let child = image(server, "a", "child");
     let digest = server.push_manifest("a", &sha256(child.as_bytes()), &child);
     let blob = server.push_blob("a", b"a layer of a cache");
@@ -144,7 +144,7 @@ fn what_we_cannot_compute_is_unknown_but_not_malformed(server: &Server) {
     }
 }
 
-fn a_manifest_by_a_digest_takes_tags_with_it(server: &Server) {
+pub(crate) fn a_manifest_by_a_digest_takes_tags_with_it(server: &Server) {
     let body = image(server, "a", "layer");
     for digest in [sha256(body.as_bytes()), sha512(body.as_bytes())] {
         let answer = server.put_manifest("a", &format!("{digest}?tag=one&tag=two"), &body);
@@ -211,7 +211,7 @@ fn what_is_no_manifest_is_refused(server: &Server) {
     assert_eq!(server.head("/v2/a/manifests/t").status, 404);
 }
 
-fn deleting_a_tag_leaves_the_manifest(server: &Server) {
+pub(crate) fn deleting_a_tag_leaves_the_manifest(server: &Server) {
     let digest = server.push_manifest("a", "one", &image(server, "a", "layer"));
     server.push_manifest("a", "two", &image(server, "a", "layer"));
     assert_eq!(server.delete("/v2/a/manifests/one").status, 202);
@@ -231,7 +231,7 @@ fn deleting_a_tag_leaves_the_manifest(server: &Server) {
     assert_eq!((tags.status, &tags.json()["tags"]), (200, &json!([])));
 }
 
-fn deleting_a_manifest_takes_its_tags(server: &Server) {
+pub(crate) fn deleting_a_manifest_takes_its_tags(server: &Server) {
     let digest = server.push_manifest("a", "one", &image(server, "a", "layer"));
     server.push_manifest("a", "two", &image(server, "a", "layer"));
     server.push_manifest("a", "other", &image(server, "a", "another layer"));
@@ -260,7 +260,7 @@ fn deleting_a_manifest_takes_its_tags(server: &Server) {
     );
 }
 
-fn a_manifest_that_is_too_large_is_refused(server: &Server) {
+pub(crate) fn a_manifest_that_is_too_large_is_refused(server: &Server) {
     let body = image(server, "a", "layer");
     let padded = |len: usize| {
         let mut bytes = body.clone().into_bytes();

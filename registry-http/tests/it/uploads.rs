@@ -39,7 +39,7 @@ fn url(server: &Server, repo: &str) -> String {
     begin(server, repo).header("location").to_owned()
 }
 
-fn an_upload_goes_through_post_patch_and_put(server: &Server) {
+pub(crate) fn an_upload_goes_through_post_patch_and_put(server: &Server) {
     let content: Vec<u8> = (0..2_000_000u32).map(|at| (at % 249) as u8).collect();
     let url = url(server, "a");
     let answer = server.send(Request::new("PATCH", &url).chunked(&content));
@@ -53,7 +53,7 @@ fn an_upload_goes_through_post_patch_and_put(server: &Server) {
     assert_eq!(server.get(next).status, 404);
 }
 
-fn one_post_is_enough(server: &Server) {
+pub(crate) fn one_post_is_enough(server: &Server) {
     let digest = sha256(b"whole");
     let post = |body: &[u8]| {
         let path = format!("/v2/a/blobs/uploads/?digest={digest}");
@@ -134,7 +134,7 @@ fn lengths_that_cannot_be_added_are_refused(server: &Server) {
     assert_eq!(server.get(&url).header("range"), "0-9");
 }
 
-fn sha512_is_as_good_as_sha256(server: &Server) {
+pub(crate) fn sha512_is_as_good_as_sha256(server: &Server) {
     let digest = sha512(b"long");
     for (at, announced) in ["", "?digest-algorithm=sha512"].iter().enumerate() {
         let repo = format!("r{at}");
@@ -162,7 +162,7 @@ fn sha512_is_as_good_as_sha256(server: &Server) {
     }
 }
 
-fn chunks_must_follow_each_other(server: &Server) {
+pub(crate) fn chunks_must_follow_each_other(server: &Server) {
     let url = url(server, "a");
     let patch = |range: &str, body: &[u8]| {
         server.send(
@@ -201,7 +201,7 @@ fn chunks_must_follow_each_other(server: &Server) {
     assert_eq!(put("5-9").status, 201);
 }
 
-fn a_wrong_digest_is_refused_and_nothing_is_kept(server: &Server) {
+pub(crate) fn a_wrong_digest_is_refused_and_nothing_is_kept(server: &Server) {
     let url = url(server, "a");
     let wrong = sha256(b"other");
     let answer =
@@ -216,7 +216,7 @@ fn a_wrong_digest_is_refused_and_nothing_is_kept(server: &Server) {
     );
 }
 
-fn a_missing_digest_leaves_the_upload_usable(server: &Server) {
+pub(crate) fn a_missing_digest_leaves_the_upload_usable(server: &Server) {
     let url = url(server, "a");
     assert_eq!(
         server.send(Request::new("PATCH", &url).body(b"x")).status,
@@ -232,7 +232,7 @@ fn a_missing_digest_leaves_the_upload_usable(server: &Server) {
     assert_eq!(server.send(Request::new("PUT", &finish)).status, 201);
 }
 
-fn an_upload_belongs_to_its_repository(server: &Server) {
+pub(crate) fn an_upload_belongs_to_its_repository(server: &Server) {
     let mine = url(server, "mine");
     assert_eq!(
         server.send(Request::new("PATCH", &mine).body(b"x")).status,
@@ -260,7 +260,7 @@ fn an_upload_belongs_to_its_repository(server: &Server) {
     assert_eq!(server.send(Request::new("PUT", &finish)).status, 201);
 }
 
-fn a_cancelled_upload_is_gone_for_good(server: &Server) {
+pub(crate) fn a_cancelled_upload_is_gone_for_good(server: &Server) {
     for patched in [false, true] {
         let url = url(server, "a");
         if patched {
@@ -284,7 +284,7 @@ fn half_sent(server: &Server, request: &Request, rest: usize) -> (TcpStream, Vec
     (stream, last.to_vec())
 }
 
-fn a_second_writer_is_told_where_the_upload_stands(server: &Server) {
+pub(crate) fn a_second_writer_is_told_where_the_upload_stands(server: &Server) {
     let url = url(server, "a");
     let slow = Request::new("PATCH", &url)
         .header("Expect", "100-continue")
@@ -305,7 +305,7 @@ fn a_second_writer_is_told_where_the_upload_stands(server: &Server) {
     assert_eq!(server.send(Request::new("PUT", &finish)).status, 201);
 }
 
-fn a_finish_may_be_repeated(server: &Server) {
+pub(crate) fn a_finish_may_be_repeated(server: &Server) {
     let url = url(server, "a");
     server.send(Request::new("PATCH", &url).body(b"again"));
     let finish = format!("{url}&digest={}", sha256(b"again"));
@@ -314,7 +314,7 @@ fn a_finish_may_be_repeated(server: &Server) {
     }
 }
 
-fn what_arrived_before_a_cut_is_kept(server: &Server) {
+pub(crate) fn what_arrived_before_a_cut_is_kept(server: &Server) {
     let url = url(server, "a");
     let content = vec![7; 100_000];
     let (stream, _) = half_sent(server, &Request::new("PATCH", &url).body(&content), 40_000);
@@ -332,8 +332,7 @@ fn what_arrived_before_a_cut_is_kept(server: &Server) {
 }
 
 #[cfg(feature = "fs")]
-#[test]
-fn an_upload_survives_the_death_of_the_server() {
+pub(crate) fn an_upload_survives_the_death_of_the_server() {
     let mut server = Server::start("filesystem");
     let url = url(&server, "a");
     assert_eq!(

@@ -4,12 +4,17 @@
 mod collection;
 #[cfg(feature = "fs")]
 mod command_line;
+mod deleting;
 mod file;
+mod headers;
 mod health;
 mod http;
+mod lists;
 mod log;
 mod manifests;
 mod not_yet;
+mod pulling;
+mod pushing;
 #[cfg(feature = "fs")]
 mod storage;
 #[cfg(feature = "fs")]
@@ -32,6 +37,14 @@ macro_rules! proved_by {
     };
 }
 use proved_by;
+
+/// The same where the check wants a server.
+macro_rules! proved_on_a_server_by {
+    ($($row:ident: $($check:path),+;)+) => {
+        $(#[test] fn $row() { $($check(&crate::server::Server::start("inmemory"));)+ })+
+    };
+}
+use proved_on_a_server_by;
 
 /// The least that can be served.
 const MEMORY: &str = "version: 0.1\nstorage: {inmemory: }\n";
