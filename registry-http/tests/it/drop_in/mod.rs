@@ -13,6 +13,8 @@ mod lists;
 mod log;
 mod manifests;
 mod not_yet;
+#[cfg(feature = "fs")]
+mod page;
 mod pulling;
 mod pushing;
 #[cfg(feature = "fs")]
