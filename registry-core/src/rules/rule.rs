@@ -1,0 +1,191 @@
+//! One rule: who, which repositories, what.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::pattern::NamePattern;
+use crate::access::{Identity, Scheme};
+use crate::name::RepositoryName;
+
+/// What a rule can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Right {
+    /// Read anything under a repository.
+    Pull,
+    /// Add blobs, manifests and tags, and never move a tag.
+    Create,
+    /// Add, and move tags.
+    Push,
+    /// Delete blobs, manifests and tags.
+    Delete,
+    /// List the repositories that may be pulled.
+    Catalog,
+}
+
+impl Right {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 5] = [
+        Self::Pull,
+        Self::Create,
+        Self::Push,
+        Self::Delete,
+        Self::Catalog,
+    ];
+
+    /// The word of the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Create => "create",
+            Self::Push => "push",
+            Self::Delete => "delete",
+            Self::Catalog => "catalog",
+        }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Right {
+    type Err = UnknownRight;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRight> {
+        let known = Self::ALL.into_iter().find(|right| right.as_str() == text);
+        known.ok_or_else(|| UnknownRight(text.to_owned()))
+    }
+}
+
+/// A word that is no right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of pull, create, push, delete, catalog")]
+pub struct UnknownRight(String);
+
+/// Whom a rule is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Who {
+    /// Everyone, also those who do not say who they are: whoever logs in loses nothing by it.
+    Anonymous,
+    /// Whoever proved to be someone.
+    Authenticated,
+    /// One user.
+    User(String),
+    /// Whoever is in a group.
+    Group(String),
+}
+
+impl Who {
+    /// Whether it is this one.
+    #[must_use]
+    pub fn is(&self, who: &Identity, groups: &Groups) -> bool {
+        let name = who.name.as_deref().filter(|name| !name.is_empty());
+        match (self, name) {
+            (Self::Anonymous, _) => true,
+            (_, None) => false,
+            (Self::Authenticated, Some(_)) => who.scheme != Scheme::Anonymous,
+            (Self::User(user), Some(name)) => user == name,
+            (Self::Group(group), Some(name)) => {
+                who.groups.contains(group) || groups.has(group, name)
+            }
+        }
+    }
+}
+
+impl FromStr for Who {
+    type Err = UnknownWho;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWho> {
+        match text.split_once(':') {
+            None if text == "anonymous" => Ok(Self::Anonymous),
+            None if text == "authenticated" => Ok(Self::Authenticated),
+            Some(("user", name)) if !name.is_empty() => Ok(Self::User(name.to_owned())),
+            Some(("group", name)) if !name.is_empty() => Ok(Self::Group(name.to_owned())),
+            _ => Err(UnknownWho(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::Authenticated => f.write_str("authenticated"),
+            Self::User(name) => write!(f, "user:{name}"),
+            Self::Group(name) => write!(f, "group:{name}"),
+        }
+    }
+}
+
+/// A text that names nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of anonymous, authenticated, user:NAME, group:NAME")]
+pub struct UnknownWho(String);
+
+/// Groups that the configuration makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups(Vec<(String, Vec<String>)>);
+
+impl Groups {
+    /// Adds a group with its members.
+    pub fn insert(&mut self, group: impl Into<String>, members: Vec<String>) {
+        self.0.push((group.into(), members));
+    }
+
+    /// Whether there is such a group.
+    #[must_use]
+    pub fn contains(&self, group: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == group)
+    }
+
+    fn has(&self, group: &str, user: &str) -> bool {
+        let mut groups = self.0.iter().filter(|(known, _)| known == group);
+        groups.any(|(_, members)| members.iter().any(|member| member == user))
+    }
+}
+
+/// Gives some rights on some repositories to some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rule {
+    /// Any of these.
+    pub who: Vec<Who>,
+    /// Any of these; none are needed for [`Right::Catalog`].
+    pub repositories: Vec<NamePattern>,
+    /// All of these.
+    pub rights: Vec<Right>,
+}
+
+impl Rule {
+    /// A rule that gives these rights.
+    #[must_use]
+    pub fn new(who: Vec<Who>, repositories: Vec<NamePattern>, rights: Vec<Right>) -> Self {
+        Self {
+            who,
+            repositories,
+            rights,
+        }
+    }
+
+    /// Whether it gives this right on this repository; on none if it is about all of them.
+    pub(super) fn gives(
+        &self,
+        right: Right,
+        repository: Option<&RepositoryName>,
+        who: &Identity,
+        groups: &Groups,
+    ) -> bool {
+        let user = who.name.as_deref();
+        self.rights.contains(&right)
+            && self.who.iter().any(|known| known.is(who, groups))
+            && repository.is_none_or(|name| {
+                let mut patterns = self.repositories.iter();
+                patterns.any(|pattern| pattern.matches(name, user))
+            })
+    }
+}
