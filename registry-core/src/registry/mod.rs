@@ -49,7 +49,7 @@ use crate::events::{Event, EventAction, EventSink, NoEvents};
 use crate::locks::KeyedLocks;
 use crate::manifest::{BodyTypes, Demands};
 use crate::name::{RepositoryName, Tag};
-use crate::rules::Grant;
+use crate::rules::{Grant, Immutable};
 use crate::storage::{BlobStore, RecordStore, Storage, UploadId};
 
 /// What the configuration decides about the semantics.
@@ -66,6 +66,8 @@ pub struct Options {
     pub upload_age: Duration,
     /// What is asked of manifests that are pushed (`validation`).
     pub demands: Demands,
+    /// Tags that stay what they are, whoever pushes (`extensions.immutable`).
+    pub immutable: Vec<Immutable>,
     /// Whether nothing may be written (`storage.maintenance.readonly.enabled`).
     pub read_only: bool,
     /// Told about what happens.
@@ -82,6 +84,7 @@ impl Options {
             secret: None,
             upload_age: Duration::from_secs(168 * 3600),
             demands: Demands::default(),
+            immutable: Vec::new(),
             read_only: false,
             events: Arc::new(NoEvents),
         }

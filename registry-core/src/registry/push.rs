@@ -90,7 +90,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`RegistryError::ManifestBlobUnknown`] when it needs what is not here; then no tag was
-    /// moved. [`RegistryError::ManifestInvalid`] and [`RegistryError::DigestInvalid`] before
+    /// moved. [`RegistryError::Denied`] where a tag is another digest's and must stay that. [`RegistryError::ManifestInvalid`] and [`RegistryError::DigestInvalid`] before
     /// anything is written.
     pub async fn put_manifest(&self, put: PutManifest) -> Result<PushedManifest, RegistryError> {
         self.must_write()?;
@@ -103,12 +103,13 @@ impl Repository {
         let inner = Arc::clone(&self.inner);
         let reading = move || read(bytes, content_type.as_ref(), named, &inner.options.demands);
         let manifest = aside(len, "reading a manifest", reading).await??;
-        let needs = self.present(&manifest).await?;
-        let by_digest = matches!(put.reference, Reference::Digest(_));
-        let tags = match put.reference {
-            Reference::Tag(tag) => vec![tag],
+        let tags = match &put.reference {
+            Reference::Tag(tag) => vec![tag.clone()],
             Reference::Digest(_) => put.tags.clone(),
         };
+        self.must_not_move(&tags, manifest.digest()).await?;
+        let needs = self.present(&manifest).await?;
+        let by_digest = matches!(put.reference, Reference::Digest(_));
         let (this, named) = (self.clone(), put.tags);
         let writing = async move {
             this.write(&manifest, needs, &tags).await?;
@@ -202,7 +203,7 @@ impl Repository {
                 Ok(set) => tagged.push(set),
                 Err(error) => {
                     self.take_back(manifest.digest(), tagged).await;
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         }
@@ -344,3 +345,6 @@ struct Found {
     key: Key,
     target: Digest,
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ mod rule;
 use std::sync::Arc;
 
 pub use self::pattern::{NamePattern, PatternError, TagPattern};
-pub use self::rule::{Groups, Right, Rule, UnknownRight, UnknownWho, Who};
+pub use self::rule::{Groups, Immutable, Right, Rule, UnknownRight, UnknownWho, Who};
 use crate::access::{Access, Action, Identity, Scheme};
 use crate::name::RepositoryName;
 

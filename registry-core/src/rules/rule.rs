@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::pattern::NamePattern;
+use super::pattern::{NamePattern, TagPattern};
 use crate::access::{Identity, Scheme};
-use crate::name::RepositoryName;
+use crate::name::{RepositoryName, Tag};
 
 /// What a rule can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,5 +187,31 @@ impl Rule {
                 let mut patterns = self.repositories.iter();
                 patterns.any(|pattern| pattern.matches(name, user))
             })
+    }
+}
+
+/// Tags that nobody moves. They can be deleted, by those who may delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Immutable {
+    /// In any of these repositories.
+    pub repositories: Vec<NamePattern>,
+    /// Any of these.
+    pub tags: Vec<TagPattern>,
+}
+
+impl Immutable {
+    /// These tags of these repositories.
+    #[must_use]
+    pub fn new(repositories: Vec<NamePattern>, tags: Vec<TagPattern>) -> Self {
+        Self { repositories, tags }
+    }
+
+    /// Whether it is about this tag.
+    #[must_use]
+    pub fn covers(&self, repository: &RepositoryName, tag: &Tag) -> bool {
+        let mut repositories = self.repositories.iter();
+        repositories.any(|pattern| pattern.matches(repository, None))
+            && self.tags.iter().any(|pattern| pattern.matches(tag))
     }
 }

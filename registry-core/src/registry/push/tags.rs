@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::digest::Digest;
-use crate::layout::Key;
+use crate::error::RegistryError;
+use crate::layout::{Key, parse_link};
 use crate::locks::Held;
 use crate::name::{RepositoryName, Tag};
 use crate::registry::Repository;
+use crate::registry::find::link_content;
 use crate::storage::{Durability, Outcome, PutMode, Record, StorageError, Version};
 
 /// A tag that was set, and what it was before.
@@ -27,10 +29,40 @@ impl Repository {
         held
     }
 
+    /// Whether the tag stays what it is, once it is something.
+    fn is_fixed(&self, tag: &Tag) -> bool {
+        let immutable = &self.inner.options.immutable;
+        !self.grant.may_move_tags(&self.name)
+            || immutable.iter().any(|rule| rule.covers(&self.name, tag))
+    }
+
+    /// Says it before anything is written. What counts is what [`Repository::set_tag`] finds.
+    pub(super) async fn must_not_move(
+        &self,
+        tags: &[Tag],
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        for tag in tags.iter().filter(|tag| self.is_fixed(tag)) {
+            let current = Key::TagCurrent(self.name.clone(), tag.clone());
+            let now = self.inner.link(&current).await?;
+            if now.is_some_and(|(now, _)| now != *digest) {
+                return Err(self.stays(tag).await?);
+            }
+        }
+        Ok(())
+    }
+
     /// 6: the index link, then the tag itself, last of all.
-    pub(super) async fn set_tag(&self, tag: &Tag, digest: &Digest) -> Result<Tagged, StorageError> {
+    pub(super) async fn set_tag(
+        &self,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<Tagged, RegistryError> {
         let current = Key::TagCurrent(self.name.clone(), tag.clone());
         let before = self.inner.records.get(&current.path()).await?;
+        if self.is_fixed(tag) {
+            return self.set_once(tag, digest, before).await;
+        }
         self.put_link(
             &Key::TagIndex(self.name.clone(), tag.clone(), *digest),
             digest,
@@ -42,6 +74,57 @@ impl Repository {
             before,
             now,
         })
+    }
+
+    /// The same for a tag that nobody moves: of several pushes, in whatever processes, one sets it.
+    async fn set_once(
+        &self,
+        tag: &Tag,
+        digest: &Digest,
+        before: Option<Record>,
+    ) -> Result<Tagged, RegistryError> {
+        let current = Key::TagCurrent(self.name.clone(), tag.clone());
+        let known = before.as_ref().and_then(|record| parse_link(&record.value));
+        if known.is_some_and(|known| known != *digest) {
+            return Err(self.stays(tag).await?);
+        }
+        let index = Key::TagIndex(self.name.clone(), tag.clone(), *digest);
+        self.put_link(&index, digest).await?;
+        let mode = match &before {
+            None => PutMode::Create,
+            // The same digest again, or what a crash left.
+            Some(record) => PutMode::IfVersion(record.version.clone()),
+        };
+        let (path, value) = (current.path(), link_content(digest));
+        let records = &self.inner.records;
+        match records.put(&path, value, mode, Durability::Durable).await? {
+            Outcome::Done(now) => Ok(Tagged {
+                tag: tag.clone(),
+                before,
+                now,
+            }),
+            // Someone was faster. With the same digest, both have what they want.
+            Outcome::Conflict => match self.inner.link(&current).await? {
+                Some((now, record)) if now == *digest => Ok(Tagged {
+                    tag: tag.clone(),
+                    now: Some(record.version.clone()),
+                    before: Some(record),
+                }),
+                _ => {
+                    let _ = records.delete(&index.path(), None).await?;
+                    Err(self.stays(tag).await?)
+                }
+            },
+        }
+    }
+
+    async fn stays(&self, tag: &Tag) -> Result<RegistryError, StorageError> {
+        let current = Key::TagCurrent(self.name.clone(), tag.clone());
+        let now = self.inner.link(&current).await?.map(|(now, _)| now);
+        let now = now.map_or("another manifest".to_owned(), |now| now.to_string());
+        Ok(RegistryError::Denied(format!(
+            "tag {tag} is {now} and may not be moved"
+        )))
     }
 
     /// The tags go back to what they were, unless someone has moved them since.
