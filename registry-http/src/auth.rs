@@ -44,6 +44,8 @@ pub(crate) async fn authorize(
     match app.rules.authorize(who, &wanted.required, &wanted.optional) {
         Ok(grant) => Ok(grant),
         Err(Refusal::Denied) => Err(ApiError::Denied),
+        // There is nobody to be, so that no credentials would help.
+        Err(Refusal::Challenge { .. }) if app.authenticator.is_open() => Err(ApiError::Denied),
         Err(Refusal::Challenge { scope }) => Err(unauthorized(
             &app.authenticator.challenge(),
             &scope,

@@ -284,6 +284,7 @@ impl Builder {
             answering,
         );
         app.metrics = metrics;
+        app.rules = Arc::clone(&config.rules);
         let debug_addr = debug.as_ref().map(|(listener, _)| listener.local_addr());
         tracing::info!(
             address = %listener,

@@ -86,6 +86,16 @@ impl NamePattern {
         Ok(Self { text, components })
     }
 
+    /// Whether it depends on who asks.
+    #[must_use]
+    pub fn names_user(&self) -> bool {
+        let names = |component: &Component| match component {
+            Component::Deep => false,
+            Component::One(tokens) => tokens.contains(&Token::User),
+        };
+        self.components.iter().any(names)
+    }
+
     /// Whether it stands for this name, when this user asks.
     #[must_use]
     pub fn matches(&self, name: &RepositoryName, user: Option<&str>) -> bool {

@@ -17,8 +17,11 @@ pub(crate) mod status;
 pub(crate) mod typed;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use figment::value::{Dict, Value};
+use registry_core::Rules;
+use registry_core::rules::Immutable;
 
 use self::layers::Layers;
 pub use self::layers::Origin;
@@ -153,6 +156,10 @@ pub struct Config {
     pub validation: Validation,
     /// Of which classes an image may be, all if none is named.
     pub classes: Vec<String>,
+    /// Who may do what.
+    pub rules: Arc<Rules>,
+    /// Tags that stay what they are, whoever pushes.
+    pub immutable: Vec<Immutable>,
     /// How much of anything.
     pub limits: Limits,
     pub(crate) driver: Driver,

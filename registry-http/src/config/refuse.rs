@@ -30,10 +30,6 @@ const REFUSED: &[(&[&str], &str)] = &[
         "mirroring another registry is not part of this release",
     ),
     (
-        &["extensions", "access"],
-        "rules are not part of this release, and everyone could do everything",
-    ),
-    (
         &["extensions", "token"],
         "handing out tokens is not part of this release",
     ),

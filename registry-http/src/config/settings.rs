@@ -1,6 +1,7 @@
 //! The settings that are honoured: how they stand in the file, and what they come to. A section
 //! has a file.
 
+mod access;
 mod health;
 mod http;
 mod limits;
@@ -9,9 +10,12 @@ mod policy;
 mod storage;
 mod validation;
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use self::access::{RawAccess, RawImmutable, immutable, rules};
 pub use self::health::{FileCheck, Health, HttpCheck, Pace, TcpCheck};
 use self::health::{RawHealth, health};
 pub use self::http::{Debug, Http, Net};
@@ -88,6 +92,8 @@ struct RawTags {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RawExtensions {
+    access: RawAccess,
+    immutable: Vec<RawImmutable>,
     limits: RawLimits,
 }
 
@@ -125,6 +131,8 @@ impl Root {
             tags_max: page(self.tags.maxtags),
             validation: validation(self.validation, &layers)?,
             classes: self.policy.classes(),
+            rules: Arc::new(rules(self.extensions.access, &layers)?),
+            immutable: immutable(&self.extensions.immutable, &layers)?,
             limits: limits(&self.extensions.limits, &layers)?,
             driver,
             auth,

@@ -6,6 +6,7 @@ use registry_core::manifest::{Children, Platform, UrlRule as _};
 
 use super::*;
 
+mod access;
 mod warned;
 
 const SMALL: &str = "version: 0.1\nstorage: {inmemory: }\n";
@@ -402,10 +403,6 @@ fn what_protects_and_cannot_be_honoured_is_refused() {
             "http.tls.clientauth",
         ),
         ("proxy: {remoteurl: https://a.example}", "proxy.remoteurl"),
-        (
-            "extensions: {access: {rules: []  , default: deny}}",
-            "extensions.access",
-        ),
         ("extensions: {token: {key: a}}", "extensions.token"),
     ];
     for (text, key) in table {

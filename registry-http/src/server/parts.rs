@@ -17,6 +17,7 @@ pub(crate) fn options(config: &mut Config) -> Options {
     options.secret = config.http.secret.take();
     options.upload_age = config.uploadpurging.age;
     options.demands = demands(config);
+    options.immutable.clone_from(&config.immutable);
     options.read_only = config.readonly;
     options
 }

@@ -38,6 +38,7 @@ mod panics;
 mod process;
 mod refusals;
 mod robustness;
+mod rules;
 mod server;
 mod sockets;
 mod stalled;

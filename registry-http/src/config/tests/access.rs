@@ -1,0 +1,124 @@
+//! Rules and immutable tags.
+
+use registry_core::access::{Identity, Scheme};
+use registry_core::rules::{Decision, Right};
+
+use super::*;
+
+const RULES: &str = "\
+extensions:
+  access:
+    groups: {dev: [alice, bob]}
+    rules:
+      - {who: [anonymous], repositories: ['public/**'], actions: [pull]}
+      - {who: ['group:dev', 'user:carol'], repositories: ['team/*', '${user}/**'], actions: [pull, create]}
+      - {who: [authenticated], actions: [catalog]}
+  immutable:
+    - {repositories: ['**'], tags: ['v*']}
+    - {repositories: ['team/a'], tags: ['*']}
+";
+
+#[test]
+fn rules_are_read_as_they_stand() {
+    let config = with(RULES).unwrap();
+    let decide = |user: &str, right, name: &str| {
+        let who = match user {
+            "" => Identity::anonymous(),
+            name => Identity::named(name, Scheme::Basic),
+        };
+        let name = (right != Right::Catalog).then(|| name.parse().unwrap());
+        config.rules.decide(&who, right, name.as_ref())
+    };
+    let given = |rule| Decision::Given { rule };
+    assert_eq!(decide("", Right::Pull, "public/a"), given(0));
+    assert_eq!(decide("", Right::Pull, "team/a"), Decision::Denied);
+    assert_eq!(decide("bob", Right::Create, "team/a"), given(1));
+    assert_eq!(decide("carol", Right::Create, "carol/a/b"), given(1));
+    assert_eq!(decide("dave", Right::Pull, "dave/a"), Decision::Denied);
+    assert_eq!(decide("dave", Right::Catalog, ""), given(2));
+    assert_eq!(decide("", Right::Catalog, ""), Decision::Denied);
+    let stays = |name: &str, tag: &str| {
+        let (name, tag) = (name.parse().unwrap(), tag.parse().unwrap());
+        config.immutable.iter().any(|rule| rule.covers(&name, &tag))
+    };
+    assert!(stays("x", "v1") && stays("team/a", "latest") && !stays("x", "latest"));
+    assert!(!with("").unwrap().rules.are_set());
+    assert!(!with("extensions: {access: }").unwrap().rules.are_set());
+}
+
+#[test]
+fn an_error_in_a_rule_names_the_rule() {
+    let rules = |rule: &str| format!("extensions: {{access: {{rules: [{rule}]}}}}");
+    let good = "{who: [anonymous], repositories: [a], actions: [pull]}";
+    let table = [
+        (
+            rules(""),
+            "extensions.access.rules",
+            "there are no rules: add one, or remove `extensions.access`",
+        ),
+        (
+            "extensions: {access: {groups: {a: [b]}}}".to_owned(),
+            "extensions.access.rules",
+            "there are no rules",
+        ),
+        (
+            rules("{repositories: [a], actions: [pull]}"),
+            "extensions.access.rules.0.who",
+            "at least one is wanted here",
+        ),
+        (
+            rules("{who: [anonymous], actions: [pull, catalog]}"),
+            "extensions.access.rules.0.repositories",
+            "at least one is wanted here",
+        ),
+        (
+            rules("{who: [anonymous], repositories: [a]}"),
+            "extensions.access.rules.0.actions",
+            "at least one is wanted here",
+        ),
+        (
+            rules(&format!(
+                "{good}, {{who: [alice], repositories: [a], actions: [pull]}}"
+            )),
+            "extensions.access.rules.1.who.0",
+            "\"alice\" is none of anonymous, authenticated, user:NAME, group:NAME",
+        ),
+        (
+            rules("{who: ['group:dev'], repositories: [a], actions: [pull]}"),
+            "extensions.access.rules.0.who.0",
+            "there is no group \"dev\" in `extensions.access.groups`",
+        ),
+        (
+            rules("{who: [anonymous], repositories: [a, A], actions: [pull]}"),
+            "extensions.access.rules.0.repositories.1",
+            "\"A\" has 'A', which no such name has",
+        ),
+        (
+            rules("{who: [anonymous], repositories: [a], actions: [pull, read]}"),
+            "extensions.access.rules.0.actions.1",
+            "\"read\" is none of pull, create, push, delete, catalog",
+        ),
+        (
+            "extensions: {immutable: [{repositories: ['${user}/a'], tags: ['*']}]}".to_owned(),
+            "extensions.immutable.0.repositories.0",
+            "there is no user here",
+        ),
+        (
+            "extensions: {immutable: [{repositories: [a]}]}".to_owned(),
+            "extensions.immutable.0.tags",
+            "at least one is wanted here",
+        ),
+    ];
+    for (text, key, reason) in table {
+        let error = with(&text).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("`{key}` (config.yml:3:")),
+            "{error}"
+        );
+        assert!(error.contains(reason), "{error}");
+    }
+    let error = with(&rules("{who: anonymous}")).unwrap_err().to_string();
+    assert!(error.contains("extensions.access.rules.0.who"), "{error}");
+    let unknown = rules("{who: [anonymous], repositories: [a], actions: [pull], deny: [b]}");
+    assert_eq!(warnings(&unknown).len(), 1, "{:?}", warnings(&unknown));
+}
