@@ -1,6 +1,7 @@
 //! `registry check`: what counts in the end, and whether it could be served.
 
 mod report;
+mod rights;
 
 use clap::Args;
 use registry_core::Registry;
@@ -9,6 +10,7 @@ use registry_core::registry::Checked;
 use registry_core::storage::{Obstacle, OpenMode, Storage, Survey};
 
 pub(crate) use self::report::Report;
+pub(crate) use self::rights::Question;
 use crate::ambient::probe;
 use crate::config::{Config, Net};
 use crate::factories::Factories;
@@ -29,6 +31,11 @@ pub(crate) struct CheckArguments {
 }
 
 impl CheckArguments {
+    /// Whether machines read it.
+    pub(crate) fn json(self) -> bool {
+        self.json
+    }
+
     fn repositories(self) -> u64 {
         if self.all { u64::MAX } else { REPOSITORIES }
     }

@@ -1,6 +1,7 @@
 //! The command line of `registry`, which is distribution's.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::accept::Passed;
-use crate::check::{CheckArguments, Report};
+use crate::check::{CheckArguments, Question, Report};
 use crate::collect::{self, CollectArguments};
 use crate::config::{Config, Source};
 #[cfg(feature = "htpasswd")]
@@ -48,6 +49,8 @@ enum Command {
     Check {
         #[command(flatten)]
         arguments: CheckArguments,
+        #[command(flatten)]
+        question: Question,
         /// What `serve` would be given
         config: Option<PathBuf>,
     },
@@ -72,7 +75,7 @@ enum Command {
 #[derive(Debug)]
 enum Work {
     Serve,
-    Check(CheckArguments),
+    Check(CheckArguments, Question),
     Collect(CollectArguments),
     #[cfg(feature = "htpasswd")]
     Htpasswd(Vec<OsString>),
@@ -100,7 +103,9 @@ pub(crate) fn run(builder: Builder) -> ExitCode {
     };
     let done = match work {
         Work::Serve => serve(builder, &source, &variables),
-        Work::Check(arguments) => check(builder, arguments, &source, &variables),
+        Work::Check(arguments, question) => {
+            check(builder, arguments, &question, &source, &variables)
+        }
         Work::Collect(arguments) => collect(builder, arguments, &source, &variables),
         #[cfg(feature = "htpasswd")]
         Work::Htpasswd(arguments) => return htpasswd::run(arguments),
@@ -158,7 +163,11 @@ fn work(
     }
     let (work, named) = match arguments.command {
         Some(Command::Serve { config }) => (Work::Serve, config),
-        Some(Command::Check { arguments, config }) => (Work::Check(arguments), config),
+        Some(Command::Check {
+            arguments,
+            question,
+            config,
+        }) => (Work::Check(arguments, question), config),
         Some(Command::GarbageCollect { arguments, config }) => (Work::Collect(arguments), config),
         #[cfg(feature = "htpasswd")]
         Some(Command::Htpasswd { arguments }) => (Work::Htpasswd(arguments), None),
@@ -206,6 +215,7 @@ fn serve(
 fn check(
     builder: Builder,
     arguments: CheckArguments,
+    question: &Question,
     source: &Source,
     variables: &[(String, String)],
 ) -> Result<ExitCode, Error> {
@@ -218,12 +228,26 @@ fn check(
             return Ok(ExitCode::FAILURE);
         }
     };
-    run_unless_stopped(async move {
-        Ok(match builder.check(config, &mut report).await {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        })
-    })
+    match question.answer(&config) {
+        Ok(None) => {}
+        Ok(Some(answer)) => {
+            // The code of the exit says it, too.
+            let _ = writeln!(io::stdout(), "{}", answer.line(arguments.json()));
+            return Ok(exit(answer.allowed));
+        }
+        Err(message) => {
+            eprintln!("registry: {message}");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    run_unless_stopped(async move { Ok(exit(builder.check(config, &mut report).await)) })
+}
+
+fn exit(well: bool) -> ExitCode {
+    match well {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 fn collect(
@@ -237,12 +261,7 @@ fn collect(
     telemetry::open(&config.log, progress.log());
     run_unless_stopped(async move {
         let registry = builder.open_to_collect(config, arguments).await?;
-        Ok(
-            match collect::collect(&registry, arguments, progress).await {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::FAILURE,
-            },
-        )
+        Ok(exit(collect::collect(&registry, arguments, progress).await))
     })
 }
 
@@ -502,7 +521,7 @@ mod tests {
     fn an_error_is_told_with_all_it_came_from() {
         let error = Error::Storage {
             kind: "tape".to_owned(),
-            source: std::io::Error::other("torn").into(),
+            source: io::Error::other("torn").into(),
         };
         assert_eq!(chain(&error), "opening the tape store: torn");
     }

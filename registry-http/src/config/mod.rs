@@ -170,6 +170,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// What a rule is called, by its number, and where it stands.
+    pub(crate) fn rule_at(&self, rule: usize) -> String {
+        let rule = rule.to_string();
+        let path = ["extensions", "access", "rules", &rule];
+        let (name, origin) = (path.join("."), self.layers.origin(&path));
+        format!("`{name}` ({origin})")
+    }
+
     /// Reads the source, and puts `REGISTRY_*` variables over it.
     ///
     /// # Errors

@@ -267,3 +267,83 @@ fn a_root_that_is_not_there_is_looked_at_and_not_made() {
     );
     assert!(!above.path().join("a").exists());
 }
+
+#[test]
+fn a_question_about_rights_is_answered_with_the_rule() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "\
+version: 0.1
+storage: {inmemory: }
+extensions:
+  access:
+    rules:
+      - {who: [anonymous], repositories: ['public/*'], actions: [pull]}
+      - {who: ['user:alice'], repositories: ['team/*'], actions: [pull, create]}
+      - {who: ['user:bob'], repositories: ['team/*'], actions: [pull, push, catalog]}
+";
+    fs::write(dir.path().join("config.yml"), config).unwrap();
+    let ask = |flags: &[&str]| {
+        let output = check(dir.path(), flags, Setup::default());
+        (output.status.code(), out(&output) + &err(&output))
+    };
+    let first = "`extensions.access.rules.0` (config.yml:6:9)";
+    let second = "`extensions.access.rules.1` (config.yml:7:9)";
+    let table: [(&[&str], i32, String); 9] = [
+        (
+            &["--may", "pull", "public/a"],
+            0,
+            format!("anonymous may pull public/a, by {first}"),
+        ),
+        (
+            &["--as", "alice", "--may", "pull", "public/a"],
+            0,
+            format!("alice may pull public/a, by {first}"),
+        ),
+        (
+            &["--may", "push", "public/a"],
+            1,
+            "anonymous may not push public/a: no rule gives it".to_owned(),
+        ),
+        (
+            &["--as", "alice", "--may", "create", "team/a"],
+            0,
+            format!("alice may create team/a, by {second}"),
+        ),
+        (
+            &["--as", "alice", "--may", "push", "team/a"],
+            1,
+            format!(
+                "alice may not push team/a: no rule gives it; {second} lets add tags, and move none (create)"
+            ),
+        ),
+        (
+            &["--as", "bob", "--may", "create", "team/a"],
+            0,
+            "bob may create team/a, by `extensions.access.rules.2` (config.yml:8:9)".to_owned(),
+        ),
+        (
+            &["--as", "alice", "--may", "catalog", "x"],
+            1,
+            "alice may not list the catalog: no rule gives it".to_owned(),
+        ),
+        (
+            &["--may", "read", "a"],
+            1,
+            "registry: --may: \"read\" is none of pull, create, push, delete, catalog".to_owned(),
+        ),
+        (
+            &["--may", "pull", "A"],
+            1,
+            "registry: --may: \"A\" is no name of a repository: does not match the grammar"
+                .to_owned(),
+        ),
+    ];
+    for (flags, code, said) in table {
+        assert_eq!(ask(flags), (Some(code), format!("{said}\n")), "{flags:?}");
+    }
+    let (_, json) = ask(&["--json", "--as", "bob", "--may", "pull", "team/a"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["allowed"], true);
+    let (code, _) = ask(&["--as", "bob"]);
+    assert_eq!(code, Some(1));
+}

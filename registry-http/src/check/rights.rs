@@ -1,0 +1,128 @@
+//! `registry check --as USER --may ACTION REPOSITORY`: the decision, and the rule that made it.
+
+use clap::Args;
+use registry_core::RepositoryName;
+use registry_core::access::{Identity, Scheme};
+use registry_core::rules::{Decision, Right};
+use serde_json::json;
+
+use crate::config::Config;
+
+/// A question about rights.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Question {
+    /// Who would ask; without it, someone who does not say who it is
+    #[arg(long = "as", value_name = "USER", requires = "may")]
+    user: Option<String>,
+    /// Say only whether this is allowed (pull, create, push, delete; catalog with any name), and
+    /// by which rule
+    #[arg(long, num_args = 2, value_names = ["ACTION", "REPOSITORY"])]
+    may: Vec<String>,
+}
+
+/// What was decided, in words and for machines.
+pub(crate) struct Answer {
+    pub(crate) allowed: bool,
+    text: String,
+    rule: Option<String>,
+}
+
+impl Question {
+    /// The answer, if something was asked.
+    ///
+    /// # Errors
+    /// What is wrong with the question.
+    pub(crate) fn answer(&self, config: &Config) -> Result<Option<Answer>, String> {
+        let [action, name] = self.may.as_slice() else {
+            return Ok(None);
+        };
+        let right: Right = action.parse().map_err(|error| format!("--may: {error}"))?;
+        let who = match &self.user {
+            Some(user) => Identity::named(user, Scheme::Basic),
+            None => Identity::anonymous(),
+        };
+        let repository = match right {
+            Right::Catalog => None,
+            _ => Some(repository(name)?),
+        };
+        Ok(Some(answer(config, &who, right, repository.as_ref())))
+    }
+}
+
+fn repository(name: &str) -> Result<RepositoryName, String> {
+    name.parse()
+        .map_err(|error| format!("--may: {name:?} is no name of a repository: {error}"))
+}
+
+fn answer(
+    config: &Config,
+    who: &Identity,
+    right: Right,
+    repository: Option<&RepositoryName>,
+) -> Answer {
+    let user = who.name.as_deref().unwrap_or("anonymous");
+    let what = match repository {
+        Some(name) => format!("{right} {name}"),
+        None => "list the catalog".to_owned(),
+    };
+    // Who may push may create, whatever the rule calls it.
+    let rights = match right {
+        Right::Create => &[Right::Create, Right::Push][..],
+        _ => &[right],
+    };
+    let decisions = rights
+        .iter()
+        .map(|right| config.rules.decide(who, *right, repository));
+    let decided = decisions
+        .into_iter()
+        .find(|decision| *decision != Decision::Denied);
+    let rule = match decided {
+        Some(Decision::Given { rule }) => Some(config.rule_at(rule)),
+        _ => None,
+    };
+    let text = match (&rule, decided) {
+        (Some(rule), _) => format!("{user} may {what}, by {rule}"),
+        (None, Some(_)) => format!("{user} may {what}: there are no rules"),
+        (None, None) => format!(
+            "{user} may not {what}: no rule gives it{}",
+            hint(config, who, right, repository)
+        ),
+    };
+    Answer {
+        allowed: decided.is_some(),
+        text,
+        rule,
+    }
+}
+
+/// Where half of what was asked is given.
+fn hint(
+    config: &Config,
+    who: &Identity,
+    right: Right,
+    repository: Option<&RepositoryName>,
+) -> String {
+    match (right, config.rules.decide(who, Right::Create, repository)) {
+        (Right::Push, Decision::Given { rule }) => {
+            let rule = config.rule_at(rule);
+            format!("; {rule} lets add tags, and move none (create)")
+        }
+        _ => String::new(),
+    }
+}
+
+impl Answer {
+    /// In a line.
+    pub(crate) fn line(&self, json: bool) -> String {
+        match json {
+            false => self.text.clone(),
+            true => json!({
+                "seen": "right",
+                "allowed": self.allowed,
+                "rule": self.rule,
+                "message": self.text,
+            })
+            .to_string(),
+        }
+    }
+}
