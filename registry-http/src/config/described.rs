@@ -102,7 +102,7 @@ const LINES: &[Line] = &[
     ("auth.token.autoredirectpath", "text", "/auth/token", "and this path"),
     ("auth.token.*", "any", "", "keys of another release"),
     ("http.addr", "text", ":5000", "host:port to listen on"),
-    ("http.net", "text", "tcp", "tcp; unix sockets are refused"),
+    ("http.net", "text", "tcp", "tcp, or unix for a socket of the file system"),
     ("http.host", "text", "(from the request)", "scheme and host of absolute URLs"),
     ("http.prefix", "text", "/", "what every path begins with"),
     ("http.secret", "text", "(a key kept in the store)", "signs the state of uploads"),

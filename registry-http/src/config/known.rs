@@ -172,7 +172,7 @@ const ALIASES: &[(&str, &str, &str)] = &[
 
 /// Why a section is not honoured; the longest match counts.
 const REASONS: &[(&str, &str)] = &[
-    ("compatibility", "manifests of schema 1 are not served"),
+    ("compatibility", "manifests of schema 1 are not accepted"),
     ("http.http2", "there is no TLS yet, and HTTP/2 with it"),
     ("http.tls", "there is no TLS yet"),
     (

@@ -1,7 +1,7 @@
 //! `auth.htpasswd` over a real port: who is let in, and what it costs.
 
-mod command;
-mod file;
+pub(crate) mod command;
+pub(crate) mod file;
 
 use std::fs;
 use std::net::TcpStream;
@@ -97,8 +97,7 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn nothing_is_answered_to_who_is_not_let_in() {
+pub(crate) fn nothing_is_answered_to_who_is_not_let_in() {
     let server = start(&[("alice", "a")]);
     for (method, path) in [
         ("GET", "/v2/"),
@@ -187,8 +186,7 @@ fn every_shape_of_authorization_is_understood_or_refused() {
     assert_eq!(twice.status, 400, "two are ambiguous");
 }
 
-#[test]
-fn a_login_is_one_comparison_for_who_is_there_and_who_is_not() {
+pub(crate) fn a_login_is_one_comparison_for_who_is_there_and_who_is_not() {
     let server = start(&[("alice", "a")]);
     for (expected, (user, password)) in
         (1..).zip([("alice", "x"), ("nobody", "x"), ("nobody", "a")])
@@ -247,8 +245,7 @@ fn a_flood_of_wrong_logins_costs_those_who_are_in_nothing() {
     });
 }
 
-#[test]
-fn too_many_failures_are_told_when_to_come_back() {
+pub(crate) fn too_many_failures_are_told_when_to_come_back() {
     let server = start(&[("alice", "a"), ("bob", "b")]);
     let mut answers = (0..20).map(|_| ask(&server, &basic("alice", "x")));
     let throttled = answers.find(|answer| answer.status != 401).unwrap();

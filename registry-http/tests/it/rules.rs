@@ -22,8 +22,7 @@ fn start(driver: &str, more: &str) -> Server {
 }
 
 #[cfg(feature = "fs")]
-#[test]
-fn what_no_rule_gives_is_denied_and_looks_the_same_whether_it_is_there_or_not() {
+pub(crate) fn what_no_rule_gives_is_denied_and_looks_the_same_whether_it_is_there_or_not() {
     let mut server = start("filesystem", "");
     let digest = server.push_blob("private/a", b"content");
     server.push_manifest("private/a", "t", &image(&server, "private/a", "p"));
@@ -62,8 +61,7 @@ fn a_mount_from_what_may_not_be_pulled_is_a_mount_of_nothing() {
     }
 }
 
-#[test]
-fn who_may_create_moves_no_tag() {
+pub(crate) fn who_may_create_moves_no_tag() {
     let server = start("inmemory", RULES);
     let first = image(&server, "shelf/a", "first");
     let digest = server.push_manifest("shelf/a", "latest", &first);
@@ -86,8 +84,7 @@ fn who_may_create_moves_no_tag() {
         .expect(403, "DENIED");
 }
 
-#[test]
-fn an_immutable_tag_is_moved_by_nobody_and_may_be_deleted() {
+pub(crate) fn an_immutable_tag_is_moved_by_nobody_and_may_be_deleted() {
     let server = start(
         "inmemory",
         "extensions: {immutable: [{repositories: ['**'], tags: ['v*']}]}\n",

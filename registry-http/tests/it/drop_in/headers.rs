@@ -261,10 +261,3 @@ fn header_oci_tag() {
     let pushed = server.put_manifest("a", &reference, &body);
     assert_eq!(pushed.header("oci-tag"), "one, two");
 }
-
-#[test]
-fn header_www_authenticate() {
-    for answer in answers() {
-        assert_eq!(answer.header("www-authenticate"), "", "{answer:?}");
-    }
-}

@@ -13,7 +13,7 @@ mod lists;
 mod log;
 mod manifests;
 mod not_yet;
-#[cfg(feature = "fs")]
+#[cfg(all(feature = "fs", feature = "htpasswd"))]
 mod page;
 mod pulling;
 mod pushing;
@@ -21,6 +21,8 @@ mod pushing;
 mod storage;
 #[cfg(feature = "fs")]
 mod store;
+#[cfg(all(feature = "fs", feature = "htpasswd"))]
+mod users;
 mod variables;
 
 use std::fs;

@@ -23,7 +23,6 @@ macro_rules! refused {
 
 refused! {
     auth_silly: "auth: {silly: {realm: a, service: b}}" names "auth.silly";
-    auth_htpasswd: "auth: {htpasswd: {realm: a, path: /b}}" names "auth.htpasswd";
     auth_token: "auth: {token: {realm: 'https://a', service: b, issuer: c, rootcertbundle: /d}}"
         names "auth.token";
     http_tls_certificate: "http: {tls: {certificate: a, key: b}}" names "http.tls.certificate",
@@ -33,8 +32,7 @@ refused! {
     http_tls_letsencrypt: "http: {tls: {letsencrypt: {cachefile: a, email: b, hosts: [c]}}}"
         names "http.tls.letsencrypt";
     proxy_remoteurl: "proxy: {remoteurl: 'https://a'}" names "proxy.remoteurl";
-    extensions_access: "extensions: {access: {default: deny}}" names "extensions.access",
-        "extensions: {token: {key: a}}" names "extensions.token";
+    extensions_token: "extensions: {token: {key: a}}" names "extensions.token";
 }
 
 fn is_no_storage(kinds: &[&str]) {
@@ -104,7 +102,7 @@ warned! {
                  registry: [{name: b}], repository: [{name: c}]}"
         names ["middleware"], "there is no middleware yet";
     compatibility: "compatibility: {schema1: {enabled: true, signingkeyfile: a}}"
-        names ["compatibility"], "manifests of schema 1 are not served";
+        names ["compatibility"], "manifests of schema 1 are not accepted";
     reporting: "reporting: {bugsnag: {apikey: a}, newrelic: {licensekey: b}}"
         names ["reporting"], "nothing is reported to anyone";
 }

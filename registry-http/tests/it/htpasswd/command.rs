@@ -85,8 +85,7 @@ fn has_apache(what: &str) -> bool {
     found
 }
 
-#[test]
-fn a_line_is_printed_as_tutorials_want_it() {
+pub(crate) fn a_line_is_printed_as_tutorials_want_it() {
     let folder = Folder::new();
     let output = folder.ours(&["-Bbn", "testuser", "testpassword"], "");
     assert!(output.status.success(), "{output:?}");
@@ -104,8 +103,7 @@ fn a_line_is_printed_as_tutorials_want_it() {
     assert!(cheap.starts_with(b"u:$2y$05$"), "{cheap:?}");
 }
 
-#[test]
-fn the_name_of_the_binary_is_enough() {
+pub(crate) fn the_name_of_the_binary_is_enough() {
     let folder = Folder::new();
     let link = folder.at("htpasswd");
     symlink(env!("CARGO_BIN_EXE_registry"), &link).unwrap();

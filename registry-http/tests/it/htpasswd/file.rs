@@ -6,8 +6,7 @@ use std::os::unix::fs::symlink;
 use super::{SETUP, eventually, file, lines, login, rename_over, restart, rewrite, start};
 use crate::server::{Server, Setup, command};
 
-#[test]
-fn users_change_by_a_rename_a_swapped_link_and_a_signal() {
+pub(crate) fn users_change_by_a_rename_a_swapped_link_and_a_signal() {
     let server = start(&[("alice", "a")]);
     assert_eq!(login(&server, "alice", "a"), 200);
     rewrite(&server, &[("bob", "b")]);
@@ -31,8 +30,7 @@ fn users_change_by_a_rename_a_swapped_link_and_a_signal() {
     assert_eq!(login(&server, "dave", "d"), 200);
 }
 
-#[test]
-fn a_broken_file_leaves_the_users_and_is_told_once() {
+pub(crate) fn a_broken_file_leaves_the_users_and_is_told_once() {
     let server = start(&[("alice", "a")]);
     let told = || {
         server
@@ -60,8 +58,7 @@ fn a_broken_file_leaves_the_users_and_is_told_once() {
     eventually("a good one counts", || login(&server, "bob", "b") == 200);
 }
 
-#[test]
-fn odd_lines_are_named_and_the_others_log_in() {
+pub(crate) fn odd_lines_are_named_and_the_others_log_in() {
     let server = Server::start("inmemory");
     let odd = "md5:$apr1$aKQOaT48$yIghbgBsJj1fe6Y5Bz9y20\n";
     rename_over(
@@ -78,8 +75,7 @@ fn odd_lines_are_named_and_the_others_log_in() {
     assert!(!log.contains("apr1"), "{log}");
 }
 
-#[test]
-fn a_missing_file_is_made_and_its_password_told_once() {
+pub(crate) fn a_missing_file_is_made_and_its_password_told_once() {
     let server = restart(Server::start("inmemory"));
     let log = server.process.log.lines().join("\n");
     assert_eq!(log.matches("password=").count(), 1, "{log}");
