@@ -1,26 +1,58 @@
 //! The authenticator: a token in, who it is and what it may do out.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use registry_core::access::{
     AuthError, Authenticator, BearerError, Caller, Challenge, Credentials, Identity, Realm,
 };
 use registry_core::{Ambient, BoxError};
 
+use crate::algorithm::Algorithm;
 use crate::cache::Cache;
 use crate::claims::seconds_of;
 use crate::config::Config;
 use crate::error::{OpenError, TokenError};
+use crate::issuer::Issuer;
 use crate::keyring::Keyring;
+use crate::keys::Keys;
 use crate::verifier::Verifier;
 
-/// Verifies bearer tokens of another issuer.
+/// Verifies bearer tokens, of another issuer or of our own.
 #[derive(Debug)]
 pub struct TokenAuth {
     realm: Realm,
     verifier: Verifier,
-    keyring: Keyring,
+    source: Source,
     cache: Cache,
     ambient: Ambient,
+}
+
+/// Where the keys are.
+#[derive(Debug)]
+enum Source {
+    Other(Keyring),
+    Own(Arc<Issuer>),
+}
+
+impl Source {
+    async fn current(&self) -> Arc<Keys> {
+        match self {
+            Self::Other(keyring) => keyring.current().await,
+            Self::Own(issuer) => issuer.keys().await,
+        }
+    }
+
+    /// Looks for a key that is not known. `false` if nothing was ever found anywhere.
+    async fn ask(&self) -> bool {
+        match self {
+            Self::Other(keyring) => keyring.ask().await,
+            Self::Own(issuer) => {
+                issuer.look_again().await;
+                true
+            }
+        }
+    }
 }
 
 /// Why a caller with a token is not let in.
@@ -44,8 +76,27 @@ impl TokenAuth {
     /// [`OpenError::NoKey`] when there is nothing to verify with, and whatever keeps a file from
     /// being read.
     pub fn open(config: Config, ambient: Ambient) -> Result<Self, OpenError> {
-        let keyring = Keyring::open(&config, ambient)?;
-        Ok(Self {
+        let source = Source::Other(Keyring::open(&config, ambient)?);
+        Ok(Self::with(config, source, ambient))
+    }
+
+    /// Verifies what `issuer` issues for this service; `realm` is where its endpoint is.
+    #[must_use]
+    pub fn of_issuer(
+        issuer: &Arc<Issuer>,
+        realm: Realm,
+        service: impl Into<String>,
+        ambient: Ambient,
+    ) -> Self {
+        let mut config = Config::new(realm, service, issuer.name());
+        config.algorithms = vec![Algorithm::Es256, Algorithm::EdDsa];
+        // Its lifetime is a setting of its own.
+        config.max_lifetime = None;
+        Self::with(config, Source::Own(Arc::clone(issuer)), ambient)
+    }
+
+    fn with(config: Config, source: Source, ambient: Ambient) -> Self {
+        Self {
             realm: config.realm,
             verifier: Verifier {
                 issuer: config.issuer,
@@ -53,27 +104,30 @@ impl TokenAuth {
                 max_lifetime: config.max_lifetime,
                 algorithms: config.algorithms,
             },
-            keyring,
+            source,
             cache: Cache::new((ambient.random)()),
             ambient,
-        })
+        }
     }
 
     /// Reads all files of keys, and asks the URL, at once: for an operator who says so.
     pub async fn reload(&self) {
-        self.keyring.reload().await;
+        match &self.source {
+            Source::Other(keyring) => keyring.reload().await,
+            Source::Own(issuer) => issuer.look_again().await,
+        }
     }
 
     async fn bearer(&self, token: &str) -> Result<Identity, Refused> {
         let now = seconds_of((self.ambient.now)());
-        let keys = self.keyring.current().await;
+        let keys = self.source.current().await;
         if let Some(identity) = self.cache.find(token, keys.generation, now) {
             return Ok(identity);
         }
         let verified = match self.verifier.verify(token, &keys, now) {
             Err(TokenError::UnknownKey) => {
-                let known = self.keyring.ask().await;
-                let keys = self.keyring.current().await;
+                let known = self.source.ask().await;
+                let keys = self.source.current().await;
                 match self.verifier.verify(token, &keys, now) {
                     Err(TokenError::UnknownKey) if !known => return Err(Refused::NoKeys),
                     other => other,
@@ -120,5 +174,42 @@ impl Authenticator for TokenAuth {
 
     fn challenge(&self) -> Challenge {
         self.asking(Some(BearerError::InsufficientScope))
+    }
+}
+
+/// Tokens, and beside them user and password: what a registry with a token service of its own
+/// accepts.
+#[derive(Debug)]
+pub struct WithBasic {
+    tokens: TokenAuth,
+    basic: Arc<dyn Authenticator>,
+}
+
+impl WithBasic {
+    /// Asks `basic` about users and passwords. Everyone is told to fetch a token.
+    #[must_use]
+    pub fn new(tokens: TokenAuth, basic: Arc<dyn Authenticator>) -> Self {
+        Self { tokens, basic }
+    }
+}
+
+#[async_trait]
+impl Authenticator for WithBasic {
+    async fn authenticate(&self, caller: &Caller) -> Result<Identity, AuthError> {
+        if !matches!(caller.credentials, Credentials::Basic { .. }) {
+            return self.tokens.authenticate(caller).await;
+        }
+        self.basic
+            .authenticate(caller)
+            .await
+            .map_err(|error| match error {
+                // Several clients read one challenge, so there is one: that of the scheme they all know.
+                AuthError::Challenge(_) => AuthError::Challenge(self.tokens.asking(None)),
+                other => other,
+            })
+    }
+
+    fn challenge(&self) -> Challenge {
+        self.tokens.challenge()
     }
 }

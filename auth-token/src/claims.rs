@@ -11,7 +11,7 @@ use crate::json;
 use crate::verifier::Verifier;
 
 /// How far clocks may be apart, in seconds; distribution's.
-const LEEWAY: i64 = 60;
+pub(crate) const LEEWAY: i64 = 60;
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,8 +140,8 @@ fn access(claim: Option<&Value>) -> Result<Vec<Access>, TokenError> {
     Ok(granted)
 }
 
-/// Adds what an entry stands for.
-fn add(granted: &mut Vec<Access>, kind: &str, name: &str, actions: &[&str]) {
+/// Adds what an entry, or a part of a scope, stands for.
+pub(crate) fn add(granted: &mut Vec<Access>, kind: &str, name: &str, actions: &[&str]) {
     let mut put = |access: Access| {
         if !granted.contains(&access) {
             granted.push(access);

@@ -2,11 +2,16 @@
 
 use std::path::PathBuf;
 
+use registry_core::BoxError;
+
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// A file cannot be read.
+    /// A setting that cannot be meant.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// A file cannot be read, or not be written.
     #[error("{}", path.display())]
     File {
         /// Which.
@@ -26,6 +31,12 @@ pub enum OpenError {
     /// There is nothing that a token could be verified with.
     #[error("no key to verify tokens with: neither `rootcertbundle` nor `jwks` has one")]
     NoKey,
+    /// A key could not be made.
+    #[error("a key cannot be made: {0}")]
+    Key(&'static str),
+    /// A certificate could not be made.
+    #[error("a certificate cannot be made")]
+    Certificate(#[source] BoxError),
 }
 
 /// Why a token is not believed. Its text says nothing of what is in the token.

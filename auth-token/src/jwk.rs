@@ -1,11 +1,11 @@
-//! Sets of JSON Web Keys (RFC 7517), as others publish them.
+//! Sets of JSON Web Keys (RFC 7517): read from others, written for them.
 
 use std::str::FromStr as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use registry_core::access::Secret;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::algorithm::Algorithm;
 use crate::json;
@@ -104,6 +104,15 @@ fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyError> 
     bytes.map_err(|_| KeyError::Invalid("a part is not base64url"))
 }
 
+/// A key as a member of a set that we publish.
+pub(crate) fn write_key(key: &PublicKey, id: &str, algorithm: Algorithm) -> Value {
+    let mut written = json!({"alg": algorithm.as_str(), "kid": id, "use": "sig"});
+    for (name, value) in key.members() {
+        written[name] = Value::String(value);
+    }
+    written
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +170,7 @@ mod tests {
         let theirs = "cqdWPhcnF9DHfVHOTKaBvs582HJ6LmX0fEgRXTtiGFU";
         assert!(short.names().iter().any(|name| name == right));
         assert!(short.names().iter().any(|name| name == theirs));
+        assert!(!short.has_one_thumbprint() && rsa.has_one_thumbprint());
     }
 
     #[test]
@@ -184,6 +194,22 @@ mod tests {
         assert_eq!(set(&[other[0], P256, other[1]]).len(), 1);
         for text in ["[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[1]}"#, "<html>"] {
             assert!(read_set(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_written_as_it_is_read() {
+        for (text, algorithm) in [
+            (P256, Algorithm::Es256),
+            (ED25519, Algorithm::EdDsa),
+            (RSA, Algorithm::Ps256),
+        ] {
+            let key = set(&[text]).remove(0).key;
+            let written = write_key(&key, "me", algorithm);
+            let again = set(&[&written.to_string()]).remove(0);
+            assert_eq!(again.key.names(), key.names());
+            assert_eq!(again.id.as_deref(), Some("me"));
+            assert_eq!(again.algorithm, Some(algorithm));
         }
     }
 

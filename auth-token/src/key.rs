@@ -241,6 +241,11 @@ impl PublicKey {
         names
     }
 
+    /// Whether distribution 3 and RFC 7638 agree about the name.
+    pub(crate) fn has_one_thumbprint(&self) -> bool {
+        self.names().len() == 2
+    }
+
     /// libtrust's fingerprint: 30 bytes of the SHA-256 of the SubjectPublicKeyInfo, in twelve
     /// groups of base32.
     fn libtrust(&self) -> String {

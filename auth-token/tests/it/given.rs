@@ -1,12 +1,32 @@
-//! What the tests begin with: a clock, and callers.
+//! What the tests begin with: a clock that stands, folders of their own, and callers.
 
-use std::time::SystemTime;
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use auth_token::{Config, TokenAuth};
+use auth_token::issuer::IssuerConfig;
+use auth_token::{Config, Issuer, TokenAuth};
 use registry_core::Ambient;
 use registry_core::access::{
-    AuthError, Authenticator, BearerError, Caller, Challenge, Credentials, Identity, Realm, Secret,
+    Access, Action, AuthError, Authenticator, BearerError, Caller, Challenge, Credentials,
+    Identity, Realm, Secret,
 };
+
+thread_local! {
+    /// Each test has its own, since its runtime has one thread, too.
+    static NOW: Cell<u64> = const { Cell::new(1_790_000_000) };
+}
+
+pub(crate) const DAY: u64 = 24 * 60 * 60;
+
+/// The clock of this test.
+pub(crate) fn ambient() -> Ambient {
+    Ambient {
+        now: || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.get()),
+        random,
+    }
+}
 
 /// The clock of this machine, for tests with others, who have no clock that stands.
 pub(crate) fn true_ambient() -> Ambient {
@@ -22,6 +42,11 @@ fn random() -> [u8; 32] {
     bytes
 }
 
+/// Moves the clock of this test.
+pub(crate) fn later(seconds: u64) {
+    NOW.set(NOW.get() + seconds);
+}
+
 pub(crate) fn realm() -> Realm {
     Realm::Fixed("https://auth.example.com/token".to_owned())
 }
@@ -31,7 +56,26 @@ pub(crate) fn config() -> Config {
     Config::new(realm(), "service", "issuer")
 }
 
-async fn show(auth: &dyn Authenticator, token: &str) -> Result<Identity, AuthError> {
+/// An issuer with its keys below this folder.
+pub(crate) fn issuer(folder: &Path) -> Arc<Issuer> {
+    issuer_of(IssuerConfig::new("issuer", "service", folder.join("keys")))
+}
+
+pub(crate) fn issuer_of(config: IssuerConfig) -> Arc<Issuer> {
+    Issuer::open(config, ambient()).unwrap()
+}
+
+pub(crate) fn pull() -> Access {
+    Access::repository(&"a/b".parse().unwrap(), Action::Pull)
+}
+
+/// A token for alice that lets her pull `a/b`.
+pub(crate) async fn token(issuer: &Issuer) -> String {
+    let minted = issuer.mint(Some("alice"), "service", &[pull()]).await;
+    minted.unwrap().token.expose().clone()
+}
+
+pub(crate) async fn show(auth: &dyn Authenticator, token: &str) -> Result<Identity, AuthError> {
     let token = Secret::new(token.to_owned());
     let caller = Caller::new(Credentials::Bearer(token), None);
     auth.authenticate(&caller).await
