@@ -1,4 +1,4 @@
-//! Tokens of others and of our own, through real files.
+//! Tokens of others and of our own, through real files; distribution where it is installed.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -6,6 +6,7 @@
 )]
 
 mod basic;
+mod distribution;
 mod files;
 mod given;
 mod issuing;
