@@ -1,5 +1,6 @@
 //! Every way to have a token believed that should not be, by name, and why it is not.
 
+mod anything;
 mod claims;
 mod header;
 
