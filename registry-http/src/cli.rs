@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::collect::{self, CollectArguments};
 use crate::config::{Config, Source};
 #[cfg(feature = "htpasswd")]
 use crate::htpasswd;
+use crate::image::{self, Called};
 use crate::outlet::Outlets;
 use crate::server::{Builder, Error};
 use crate::{env, telemetry};
@@ -84,13 +85,10 @@ enum Work {
 /// How long what runs on threads of its own may go on once everything has been answered.
 const THREADS: Duration = Duration::from_secs(1);
 
-/// What the container image has under this name is a link to this program.
-const HTPASSWD: &str = "htpasswd";
-
 /// Does what the arguments of the process say.
 pub(crate) fn run(builder: Builder) -> ExitCode {
     let variables = env::variables();
-    let (work, source) = match work(as_named(std::env::args_os()), &variables) {
+    let (work, source) = match work(std::env::args_os(), &variables) {
         Ok(work) => work,
         Err(error) => {
             // There is nobody left to tell if that fails.
@@ -119,36 +117,32 @@ pub(crate) fn run(builder: Builder) -> ExitCode {
     }
 }
 
-/// Commands by whose name the binary may be started.
-const NAMES: &[&str] = &[
-    #[cfg(feature = "htpasswd")]
-    htpasswd::NAME,
-];
-
-/// Such a name stands before the arguments, as if it had been typed there.
-fn as_named(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let name = arguments.first().map(Path::new).and_then(Path::file_name);
-    let named = NAMES.iter().find(|known| name == Some(known.as_ref()));
-    if let Some(named) = named {
-        arguments.insert(1, named.into());
-    }
-    arguments
-}
-
 /// What is to be done, by the arguments, and where the configuration is, by them and the
 /// variables.
 fn work(
     arguments: impl IntoIterator<Item = OsString>,
     variables: &[(String, String)],
 ) -> Result<(Work, Source), clap::Error> {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let called = arguments.first().map(Path::new).and_then(Path::file_name);
-    if cfg!(not(feature = "htpasswd")) && called == Some(OsStr::new(HTPASSWD)) {
-        return Err(Arguments::command().error(
-            ErrorKind::InvalidSubcommand,
-            "started as htpasswd, which needs a binary built with the `htpasswd` feature",
-        ));
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    match Called::by(arguments.first()) {
+        Some(Called::EntryPoint) => {
+            let mut known = Arguments::command();
+            known.build(); // which adds `help`
+            let is_command = |word: &OsStr| known.find_subcommand(word).is_some();
+            arguments = image::arguments(&arguments, variables, is_command);
+            image::rename(&arguments);
+        }
+        // As if it had been typed there.
+        Some(Called::Htpasswd) if cfg!(feature = "htpasswd") => {
+            arguments.insert(1, "htpasswd".into());
+        }
+        Some(Called::Htpasswd) => {
+            return Err(Arguments::command().error(
+                ErrorKind::InvalidSubcommand,
+                "started as htpasswd, which needs a binary built with the `htpasswd` feature",
+            ));
+        }
+        None => {}
     }
     let arguments = Arguments::try_parse_from(arguments)?;
     if let Some(file) = arguments.config {
@@ -474,7 +468,7 @@ mod tests {
             ),
         ];
         for (given, expected) in table {
-            let (work, _) = work(as_named(given.iter().map(OsString::from)), &[]).unwrap();
+            let (work, _) = work(given.iter().map(OsString::from), &[]).unwrap();
             let found = match work {
                 Work::Htpasswd(arguments) => Some(arguments),
                 _ => None,

@@ -47,6 +47,7 @@ mod handlers;
 mod health;
 #[cfg(feature = "htpasswd")]
 mod htpasswd;
+mod image;
 mod metrics;
 mod outlet;
 mod purge;

@@ -21,6 +21,7 @@ mod h2c;
 mod health;
 #[cfg(all(feature = "fs", feature = "htpasswd"))]
 mod htpasswd;
+mod image;
 #[cfg(feature = "fs")]
 mod lifecycle;
 mod limits;
