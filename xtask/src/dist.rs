@@ -37,8 +37,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
 
     let archive = format!("{name}.tar.gz");
     // The same input gives the same archive: names sorted, no owner, the commit's time.
-    let time = sh::output(sh::command("git").args(["log", "-1", "--format=%ct"]))
-        .unwrap_or_else(|_| "0".to_owned());
+    let time = sh::commit_time();
     sh::run(
         sh::command("tar")
             .current_dir(&dist)

@@ -60,7 +60,7 @@ static COMMANDS: &[Command] = &[
         name: "integration",
         about: "start the registry and let real clients use it: the core set, or more",
         options: &[
-            switch("--all", "docker, buildah, ctr and helm, too"),
+            switch("--all", "docker, the image, buildah, ctr and helm, too"),
             switch("--install", "install what is missing (apt-get, go install)"),
             valued("--only", "NAME", "this client alone; can be repeated"),
             valued("--storage", "KIND", "what to store on: fs"),
@@ -107,6 +107,16 @@ static COMMANDS: &[Command] = &[
         about: "build the release archive and its checksum into target/dist",
         options: &[],
         run: crate::dist::run,
+    },
+    Command {
+        name: "image",
+        about: "build the container images, with buildah, into target/dist for `docker load`",
+        options: &[valued(
+            "--files",
+            "DIR",
+            "only make the tree of files of the image there",
+        )],
+        run: crate::package::run,
     },
 ];
 

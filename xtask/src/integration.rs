@@ -1,12 +1,15 @@
 //! `integration`: real clients against a running registry, with images made on the spot.
 
 mod buildah;
+mod compose;
 mod crane;
 mod ctr;
 mod curl;
 mod docker;
+mod dockerd;
 mod fixture;
 mod helm;
+mod image;
 mod podman;
 mod proxy;
 mod skopeo;
@@ -92,6 +95,33 @@ static CLIENTS: &[Client] = &[
         tools: &[&tools::DOCKER, &tools::DOCKERD],
         part: Part::Extra,
         run: docker::run,
+    },
+    Client {
+        name: "image",
+        tools: &[
+            &tools::DOCKER,
+            &tools::DOCKERD,
+            &tools::BUILDAH,
+            &tools::BUSYBOX,
+            &tools::CURL,
+            &tools::IP,
+        ],
+        part: Part::Extra,
+        run: image::run,
+    },
+    Client {
+        name: "compose",
+        tools: &[
+            &tools::COMPOSE,
+            &tools::DOCKER,
+            &tools::DOCKERD,
+            &tools::BUILDAH,
+            &tools::BUSYBOX,
+            &tools::CURL,
+            &tools::IP,
+        ],
+        part: Part::Extra,
+        run: compose::run,
     },
     Client {
         name: "buildah",

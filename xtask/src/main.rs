@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod buildah;
 mod ci;
 mod conformance;
 mod digest;
@@ -17,6 +18,7 @@ mod flags;
 mod http;
 mod image;
 mod integration;
+mod package;
 mod server;
 mod sh;
 mod test;

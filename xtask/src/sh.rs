@@ -75,6 +75,11 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(stdout.trim_end().to_owned())
 }
 
+/// The seconds of the commit, for what is to be the same whenever it is made.
+pub(crate) fn commit_time() -> String {
+    output(command("git").args(["log", "-1", "--format=%ct"])).unwrap_or_else(|_| "0".to_owned())
+}
+
 /// The command as one could type it.
 fn shown(command: &Command) -> String {
     let mut text = String::new();

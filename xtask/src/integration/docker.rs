@@ -1,43 +1,25 @@
 //! docker, with a daemon of its own.
 
 use std::fs;
-use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
+use super::dockerd::{Dockerd, Network};
 use super::fixture::Fixture;
 use super::proxy::CuttingProxy;
 use super::step;
 use crate::digest::Noise;
-use crate::server::Daemon;
-use crate::sh::{self, TempDir};
+use crate::sh;
 
 const REPOSITORY: &str = "docker/image";
 
 pub(super) fn run(fixture: &Fixture) -> Result<()> {
-    let folder = fixture.folder("docker")?;
-    // The path of a socket has 107 bytes at most.
-    let short = TempDir::short("rd")?;
-    let socket = format!("unix://{}", short.path().join("d.sock").display());
-    let mut daemon = start(fixture, &short, &socket)?;
-    let docker = || -> Command {
-        let mut command = sh::command("docker");
-        command
-            .env("DOCKER_HOST", &socket)
-            .env("DOCKER_BUILDKIT", "0");
-        command.env("DOCKER_CONFIG", folder.join("config"));
-        command
-    };
-    sh::wait_for("the docker daemon", Duration::from_secs(60), || {
-        daemon.expect_alive()?;
-        Ok(sh::output(docker().arg("info")).ok())
-    })
-    .with_context(|| fs::read_to_string(folder.join("log")).unwrap_or_default())?;
+    let dockerd = Dockerd::start(fixture, "docker", Network::Machine)?;
+    let docker = || dockerd.docker();
 
     let name = |tag: &str| format!("{}/{REPOSITORY}:{tag}", fixture.address());
     let id = |name: &str| sh::output(docker().args(["inspect", "--format", "{{.Id}}", name]));
-    let context = folder.join("context");
+    let context = dockerd.folder.join("context");
     fs::create_dir_all(&context)?;
     let mut noise = vec![0; 24 << 20];
     Noise::new(70).fill(&mut noise);
@@ -98,24 +80,5 @@ pub(super) fn run(fixture: &Fixture) -> Result<()> {
         );
         Ok(())
     })?;
-    daemon.stop();
     Ok(())
-}
-
-fn start(fixture: &Fixture, short: &TempDir, socket: &str) -> Result<Daemon> {
-    let folder = fixture.folder("docker")?;
-    fs::write(folder.join("daemon.json"), "{}")?;
-    let mut command = sh::command(sh::which("dockerd").context("no dockerd")?);
-    command.arg("--config-file").arg(folder.join("daemon.json"));
-    command.arg("--data-root").arg(folder.join("data"));
-    command.arg("--exec-root").arg(short.path().join("exec"));
-    command.arg("--pidfile").arg(short.path().join("pid"));
-    command.args(["--storage-driver", "vfs", "--bridge=none", "--host", socket]);
-    command.args([
-        "--iptables=false",
-        "--ip6tables=false",
-        "--insecure-registry",
-        "127.0.0.0/8",
-    ]);
-    Daemon::spawn(command, &folder.join("log"))
 }

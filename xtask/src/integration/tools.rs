@@ -43,6 +43,9 @@ impl Tool {
 const GO: (u32, u32) = (1, 24);
 
 pub(super) static BUILDAH: Tool = debian("buildah", &["buildah"]);
+/// As the image has it.
+pub(super) static BUSYBOX: Tool = debian("busybox", &["busybox-static"]);
+pub(super) static COMPOSE: Tool = debian("docker-compose", &["docker-compose"]);
 pub(super) static CONTAINERD: Tool = debian("containerd", &["containerd"]);
 pub(super) static CRANE: Tool = go(
     "crane",
@@ -67,6 +70,7 @@ pub(super) static DISTRIBUTION_3: Tool = Tool {
 pub(super) static DOCKER: Tool = debian("docker", &["docker.io", "docker-cli"]);
 pub(super) static DOCKERD: Tool = debian("dockerd", &["docker.io"]);
 pub(super) static HELM: Tool = go("helm", "helm.sh/helm/v3/cmd/helm@v3.22.0");
+pub(super) static IP: Tool = debian("ip", &["iproute2"]);
 pub(super) static PODMAN: Tool = debian("podman", &["podman"]);
 pub(super) static SKOPEO: Tool = debian("skopeo", &["skopeo"]);
 
