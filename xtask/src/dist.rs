@@ -5,18 +5,21 @@ use std::fs;
 use anyhow::{Context as _, Result};
 
 use crate::flags::Args;
+use crate::package::static_binary;
+use crate::server::Profile;
 use crate::sh;
 
-const DOCUMENTS: [&str; 3] = ["README.md", "LICENSE", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "docs/deploy/compose.yml",
+    "docs/deploy/registry.service",
+    "docs/deploy/registry.socket",
+];
 
 pub(crate) fn run(_: &Args) -> Result<()> {
-    sh::run(sh::cargo().args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "registry-http",
-    ]))?;
+    let binary = static_binary(Profile::Release)?;
     let host = sh::output(sh::command("rustc").args(["--print", "host-tuple"]))?;
     let version = env!("CARGO_PKG_VERSION"); // every member has the workspace's
     let name = format!("registry-{version}-{host}");
@@ -27,11 +30,11 @@ pub(crate) fn run(_: &Args) -> Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let binary = sh::target().join("release/registry");
     fs::copy(&binary, folder.join("registry"))
         .with_context(|| format!("cannot copy {}", binary.display()))?;
     for document in DOCUMENTS {
-        fs::copy(sh::root().join(document), folder.join(document))
+        let name = document.rsplit('/').next().unwrap_or(document);
+        fs::copy(sh::root().join(document), folder.join(name))
             .with_context(|| format!("cannot copy {document}"))?;
     }
 

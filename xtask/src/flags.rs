@@ -104,7 +104,7 @@ static COMMANDS: &[Command] = &[
     },
     Command {
         name: "dist",
-        about: "build the release archive and its checksum into target/dist",
+        about: "build the release archive, of a static binary, and its checksum into target/dist",
         options: &[],
         run: crate::dist::run,
     },

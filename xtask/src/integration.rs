@@ -14,6 +14,7 @@ mod podman;
 mod proxy;
 mod skopeo;
 mod swap;
+mod systemd;
 mod tools;
 mod wire;
 
@@ -122,6 +123,12 @@ static CLIENTS: &[Client] = &[
         ],
         part: Part::Extra,
         run: compose::run,
+    },
+    Client {
+        name: "systemd",
+        tools: &[&tools::SYSTEMD_ANALYZE],
+        part: Part::Extra,
+        run: systemd::run,
     },
     Client {
         name: "buildah",

@@ -73,6 +73,7 @@ pub(super) static HELM: Tool = go("helm", "helm.sh/helm/v3/cmd/helm@v3.22.0");
 pub(super) static IP: Tool = debian("ip", &["iproute2"]);
 pub(super) static PODMAN: Tool = debian("podman", &["podman"]);
 pub(super) static SKOPEO: Tool = debian("skopeo", &["skopeo"]);
+pub(super) static SYSTEMD_ANALYZE: Tool = debian("systemd-analyze", &["systemd"]);
 
 const fn debian(program: &'static str, packages: &'static [&'static str]) -> Tool {
     Tool {
