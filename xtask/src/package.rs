@@ -184,7 +184,8 @@ fn busybox(root: &Path) -> Result<()> {
     expect_static(busybox)?;
     copy(busybox, root, "bin/busybox")?;
     let names = sh::output(sh::command(busybox).arg("--list-full"))?;
-    for name in names.lines().filter(|name| *name != "bin/busybox") {
+    let links = names.lines().filter(|name| name.contains('/'));
+    for name in links.filter(|name| *name != "bin/busybox") {
         link(BUSYBOX, root, name)?;
     }
     Ok(())

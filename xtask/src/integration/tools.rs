@@ -44,7 +44,8 @@ const GO: (u32, u32) = (1, 24);
 
 pub(super) static BUILDAH: Tool = debian("buildah", &["buildah"]);
 /// As the image has it.
-pub(super) static BUSYBOX: Tool = debian("busybox", &["busybox-static"]);
+pub(super) static BUSYBOX: Tool =
+    debian("busybox", &["busybox-static", "ca-certificates", "tzdata"]);
 pub(super) static COMPOSE: Tool = debian("docker-compose", &["docker-compose"]);
 pub(super) static CONTAINERD: Tool = debian("containerd", &["containerd"]);
 pub(super) static CRANE: Tool = go(
