@@ -20,7 +20,7 @@ use crate::collect::{self, CollectArguments};
 use crate::config::{Config, Source};
 #[cfg(feature = "htpasswd")]
 use crate::htpasswd;
-use crate::image::{self, Called};
+use crate::image::{self, Called, Next};
 use crate::outlet::Outlets;
 use crate::server::{Builder, Error};
 use crate::{env, telemetry};
@@ -129,8 +129,13 @@ fn work(
             let mut known = Arguments::command();
             known.build(); // which adds `help`
             let is_command = |word: &OsStr| known.find_subcommand(word).is_some();
-            arguments = image::arguments(&arguments, variables, is_command);
-            image::rename(&arguments);
+            let next = image::next(&arguments, variables, is_command);
+            if let Err(error) = next.go_on() {
+                let message = format!("going on as {next:?}: {error}");
+                return Err(Arguments::command().error(ErrorKind::Io, message));
+            }
+            let (Next::Registry(words) | Next::Program(words)) = next;
+            arguments = words;
         }
         // As if it had been typed there.
         Some(Called::Htpasswd) if cfg!(feature = "htpasswd") => {

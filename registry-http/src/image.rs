@@ -4,8 +4,9 @@
 //! and `REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin` is one that tutorials do.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::env::CONFIGURATION_PATH;
@@ -39,36 +40,75 @@ const CONFIGURATIONS: [&str; 2] = [
 /// Where the image keeps a copy of what it came with.
 const PRISTINE: &str = "usr/share/registry";
 
-/// Goes on under its own name, as who looks at the processes expects; returns where it cannot.
-pub(crate) fn rename(arguments: &[OsString]) {
-    if let (Ok(program), Some((name, words))) = (std::env::current_exe(), arguments.split_first()) {
-        let _ = Command::new(program).arg0(name).args(words).exec();
+/// What the entry point is to go on as.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// `registry` with these arguments.
+    Registry(Vec<OsString>),
+    /// A program of the image, with its arguments.
+    Program(Vec<OsString>),
+}
+
+impl Next {
+    /// Takes the place of this process, under its own name, as who looks at the processes expects.
+    /// Returns where `registry` can do without that.
+    ///
+    /// # Errors
+    /// When it cannot be started. Then this process should end: it no longer ignores SIGPIPE.
+    pub(crate) fn go_on(&self) -> io::Result<()> {
+        let (program, words) = match self {
+            Self::Program(words) => (words.first().map(PathBuf::from), words),
+            Self::Registry(words) => (std::env::current_exe().ok(), words),
+        };
+        match (program, words.split_first()) {
+            (Some(program), Some((name, words))) => {
+                Err(Command::new(program).arg0(name).args(words).exec())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// What `registry` is to be given in place of what the entry point was given. Where that is a
-/// program of the image, it takes the place of this one, and nothing is returned.
-pub(crate) fn arguments(
+/// What is to be done in place of what the entry point was given.
+pub(crate) fn next(
     given: &[OsString],
     variables: &[(String, String)],
     is_command: impl FnOnce(&OsStr) -> bool,
-) -> Vec<OsString> {
+) -> Next {
     let words = given.get(1..).unwrap_or_default();
     let before: Option<OsString> = match words.first() {
-        None => return unasked(Path::new("/"), variables),
+        None => return Next::Registry(unasked(Path::new("/"), variables)),
         Some(word) if is_yaml(word) => Some("serve".into()),
         Some(word) if is_flag(word) || is_command(word) => None,
-        Some(program) => {
-            // It returns when there is no such program: then it may be a file to serve.
-            let _ = Command::new(program).args(&words[1..]).exec();
-            None
-        }
+        Some(program) if is_program(program) => return Next::Program(words.to_vec()),
+        // It may be a file to serve.
+        Some(_) => None,
     };
     let registry = [OsString::from("registry")].into_iter();
-    registry
-        .chain(before)
-        .chain(words.iter().cloned())
-        .collect()
+    Next::Registry(
+        registry
+            .chain(before)
+            .chain(words.iter().cloned())
+            .collect(),
+    )
+}
+
+/// Whether there is such a program, where a shell would look.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "which program is meant is found out once, before anything is served"
+)]
+fn is_program(name: &OsStr) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let runs = |path: &Path| {
+        let there = std::fs::metadata(path);
+        there.is_ok_and(|there| there.is_file() && there.permissions().mode() & 0o111 != 0)
+    };
+    if name.as_encoded_bytes().contains(&b'/') {
+        return runs(name.as_ref());
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| runs(&folder.join(name)))
 }
 
 fn is_yaml(word: &OsStr) -> bool {
@@ -129,13 +169,30 @@ mod tests {
     fn check(words: &[&str], expected: &[&str]) {
         let given = ["/entrypoint.sh"].iter().chain(words).map(OsString::from);
         let is_command = |word: &OsStr| word == "garbage-collect";
-        let found = arguments(&given.collect::<Vec<_>>(), &[], is_command);
+        let found = next(&given.collect::<Vec<_>>(), &[], is_command);
         let expected: Vec<_> = ["registry"]
             .iter()
             .chain(expected)
             .map(OsString::from)
             .collect();
-        assert_eq!(found, expected, "{words:?}");
+        assert_eq!(found, Next::Registry(expected), "{words:?}");
+    }
+
+    #[test]
+    fn a_program_is_what_a_shell_would_run() {
+        assert!(is_program("sh".as_ref()) && is_program("/bin/sh".as_ref()));
+        for word in [
+            "no-such-program",
+            "/no/such/program",
+            "/etc",
+            "/etc/passwd",
+            "",
+        ] {
+            assert!(!is_program(word.as_ref()), "{word}");
+        }
+        let given = ["/entrypoint.sh", "sh", "-c", "true"].map(OsString::from);
+        let program = next(&given, &[], |_| false);
+        assert_eq!(program, Next::Program(given[1..].to_vec()));
     }
 
     #[test]
