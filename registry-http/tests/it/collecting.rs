@@ -153,8 +153,7 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)> {
     found
 }
 
-#[test]
-fn a_dry_run_changes_nothing() {
+pub(crate) fn a_dry_run_changes_nothing() {
     let (server, gone, stays) = stopped();
     // As if a collection had been stopped before it looked once more.
     let copy = server.at(&format!("gc/{}/{:032x}", stays.replace(':', "/"), 1));
@@ -291,8 +290,7 @@ fn a_configuration_that_cannot_be_served_yet_can_be_collected() {
     assert!(done.contains(&gone), "{done}");
 }
 
-#[test]
-fn a_signal_ends_it_even_when_nobody_reads_what_it_says() {
+pub(crate) fn a_signal_ends_it_even_when_nobody_reads_what_it_says() {
     let (server, ..) = stopped();
     // More lines than a pipe and a buffer hold.
     for number in 0..2000 {

@@ -23,8 +23,7 @@ fn entry_point() -> (TempDir, Command) {
     (folder, command)
 }
 
-#[test]
-fn a_file_is_served_with_every_variable() {
+pub(crate) fn a_file_is_served_with_every_variable() {
     let (folder, mut command) = entry_point();
     let text = "version: 0.1\nstorage: {inmemory: }\nhttp: {addr: '127.0.0.1:0'}\n";
     fs::write(folder.path().join("config.yml"), text).unwrap();
@@ -36,8 +35,7 @@ fn a_file_is_served_with_every_variable() {
     assert_eq!(line, b"registry\0serve\0config.yml\0");
 }
 
-#[test]
-fn a_program_takes_the_place_of_the_entry_point() {
+pub(crate) fn a_program_takes_the_place_of_the_entry_point() {
     let (_folder, mut command) = entry_point();
     let said = command.args(["sh", "-c", "echo said; exit 3"]).output();
     let said = said.unwrap();
@@ -51,8 +49,7 @@ fn a_program_takes_the_place_of_the_entry_point() {
     assert!(said.contains(&format!("{HEADER}=[kept]\n")), "{said}");
 }
 
-#[test]
-fn commands_and_flags_go_to_the_registry() {
+pub(crate) fn commands_and_flags_go_to_the_registry() {
     for word in ["help", "--help", "-h"] {
         let (_folder, mut command) = entry_point();
         let said = command.arg(word).output().unwrap();

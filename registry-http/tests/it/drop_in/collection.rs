@@ -6,7 +6,8 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use super::registry;
+use super::{proved_by, registry};
+use crate::collecting;
 use crate::manifests::image;
 use crate::server::{Server, Setup, sha256, sha512};
 
@@ -98,6 +99,11 @@ fn gc_dry_run() {
         assert!(said(&sha256(GONE)) && !said(&sha256(STAYS)), "{plan}");
         assert!(layer(&server, GONE).exists());
     }
+    collecting::a_dry_run_changes_nothing();
+}
+
+proved_by! {
+    gc_signal: collecting::a_signal_ends_it_even_when_nobody_reads_what_it_says;
 }
 
 #[test]

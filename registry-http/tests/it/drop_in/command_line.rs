@@ -7,11 +7,14 @@ use super::{MEMORY, proved_by, registry, server};
 use crate::client::Request;
 use crate::examples::{answers, elsewhere};
 use crate::process::Process;
-use crate::{checking, stopping};
+use crate::{checking, image, stopping};
 
 const FREE: (&str, &str) = ("REGISTRY_HTTP_ADDR", "127.0.0.1:0");
 
 proved_by! {
+    image_entry_point: image::commands_and_flags_go_to_the_registry,
+        image::a_program_takes_the_place_of_the_entry_point;
+    image_configuration: image::a_file_is_served_with_every_variable;
     check: checking::what_counts_is_shown_with_its_origin_and_without_secrets,
         checking::what_would_not_be_served_is_told_in_the_same_words;
     signal_twice: stopping::a_second_signal_ends_at_once;
