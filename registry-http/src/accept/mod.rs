@@ -310,6 +310,8 @@ fn http1(limits: AcceptLimits) -> http1::Builder {
         // Ours are stricter; this one also bounds what ours cannot see, the beginning of a head
         // that came together with the end of the request before it.
         .header_read_timeout(limits.idle_timeout.saturating_add(limits.header_timeout))
+        // As distribution writes them, and as scripts look for them.
+        .title_case_headers(true)
         .max_headers(limits.headers)
         .max_header_size(limits.header)
         .max_buf_size(MAX_BUFFER.max(limits.header));

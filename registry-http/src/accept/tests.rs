@@ -136,7 +136,7 @@ async fn requests_are_answered_one_after_the_other_and_know_their_peer() {
         client.send(GET).await;
         let answer = client.receive_until(&me).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(answer.contains("\r\ndate: "), "{answer}");
+        assert!(answer.contains("\r\nDate: "), "{answer}");
     }
 }
 
@@ -518,7 +518,7 @@ async fn at_shutdown_requests_end_and_idle_connections_close() {
     assert!(!running.ended.is_finished());
     gate.add_permits(1);
     let answer = busy.receive_all().await;
-    assert!(answer.contains("connection: close"), "{answer}");
+    assert!(answer.contains("Connection: close"), "{answer}");
     assert!(answer.ends_with("ok"), "{answer}");
     soon(running.ended).await.unwrap();
 }

@@ -11,6 +11,7 @@ crate::on_each_driver![
     an_unknown_path_is_not_found,
     an_early_error_reaches_a_client_that_still_sends,
     a_head_is_a_get_without_its_body,
+    header_names_are_written_as_scripts_look_for_them,
     a_request_that_is_no_http_1_1_is_refused_and_logged,
     a_body_that_nobody_wanted_does_not_take_the_next_request_along,
 ];
@@ -195,6 +196,52 @@ pub(crate) fn configured_headers_replace_ours_and_describe_no_answer() {
         assert_eq!(answer.all("content-security-policy").len(), 1);
     }
     assert_eq!(server.get("/").all("content-type"), ["text/html"]);
+}
+
+/// Header names as they come, of an answer.
+fn names(answer: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(answer);
+    let (head, _) = text.split_once("\r\n\r\n").unwrap();
+    let names = head.lines().skip(1);
+    names
+        .map(|line| line.split(':').next().unwrap().to_owned())
+        .collect()
+}
+
+fn header_names_are_written_as_scripts_look_for_them(server: &Server) {
+    let digest = server.push_blob("a", b"content");
+    let ask = |request: Request| names(&exchange(server.address, &request.wire()));
+    for (method, path, expected) in [
+        (
+            "GET",
+            format!("/v2/a/blobs/{digest}"),
+            &[
+                "Docker-Content-Digest",
+                "Etag",
+                "Accept-Ranges",
+                "Content-Length",
+            ][..],
+        ),
+        (
+            "POST",
+            "/v2/a/blobs/uploads/".to_owned(),
+            &["Location", "Range", "Docker-Upload-Uuid", "Date"],
+        ),
+        (
+            "GET",
+            "/v2/".to_owned(),
+            &[
+                "Docker-Distribution-Api-Version",
+                "X-Content-Type-Options",
+                "Connection",
+            ],
+        ),
+    ] {
+        let names = ask(Request::new(method, &path));
+        for name in expected {
+            assert!(names.iter().any(|one| one == name), "{name}: {names:?}");
+        }
+    }
 }
 
 #[test]
