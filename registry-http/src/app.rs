@@ -65,6 +65,11 @@ const FIXED: [(HeaderName, HeaderValue); 3] = [
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
+/// Marks an answer that is none of the API: the configured headers are not for it, as in
+/// distribution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside;
+
 /// Everything that a request needs.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -187,7 +192,8 @@ impl App {
     }
 
     fn parse(&self, method: &Method, uri: &Uri) -> Result<Endpoint, ApiError> {
-        if self.config.prefix.is_empty() {
+        // Whoever balances load asks for `/`, wherever the API lies.
+        if self.config.prefix.is_empty() || uri.path() == "/" {
             return endpoint::parse(method, uri, self.config.limits);
         }
         let rest = uri
@@ -199,7 +205,10 @@ impl App {
             None => rest.to_owned(),
         };
         let stripped = text.parse().map_err(|_| ApiError::NotFound)?;
-        endpoint::parse(method, &stripped, self.config.limits)
+        match endpoint::parse(method, &stripped, self.config.limits) {
+            Ok(Endpoint::Root) => Err(ApiError::NotFound),
+            parsed => parsed,
+        }
     }
 
     async fn dispatch(
@@ -217,20 +226,25 @@ impl App {
     /// What every answer carries. What the configuration says of keeping and showing an answer
     /// replaces what we say; what describes the answer is ours.
     fn finish(&self, method: &Method, response: &mut Response<Body>) {
+        let none = HeaderMap::new();
+        let configured = match response.extensions_mut().remove::<Beside>() {
+            Some(Beside) => &none,
+            None => &self.config.headers,
+        };
         let headers = response.headers_mut();
-        for name in self.config.headers.keys() {
+        for name in configured.keys() {
             let policy = [header::CACHE_CONTROL, header::CONTENT_DISPOSITION];
             if policy.contains(name) {
                 headers.remove(name);
             }
         }
         for (name, value) in FIXED {
-            if !self.config.headers.contains_key(&name) {
+            if !configured.contains_key(&name) {
                 headers.insert(name, value);
             }
         }
         let described: Vec<HeaderName> = headers.keys().cloned().collect();
-        for (name, value) in &self.config.headers {
+        for (name, value) in configured {
             if !described.contains(name) {
                 headers.append(name.clone(), value.clone());
             }
@@ -279,5 +293,6 @@ fn not_found() -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, text);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(NOT_FOUND.len()));
+    response.extensions_mut().insert(Beside);
     response
 }

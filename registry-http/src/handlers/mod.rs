@@ -9,7 +9,7 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use registry_core::{Digest, Grant};
 
-use crate::app::{App, Incoming};
+use crate::app::{App, Beside, Incoming};
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 
@@ -81,6 +81,7 @@ fn root() -> Response<Body> {
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.extensions_mut().insert(Beside);
     response
 }
 

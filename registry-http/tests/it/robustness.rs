@@ -195,7 +195,30 @@ pub(crate) fn configured_headers_replace_ours_and_describe_no_answer() {
         assert_eq!(answer.all("x-two"), ["one", "two"]);
         assert_eq!(answer.all("content-security-policy").len(), 1);
     }
-    assert_eq!(server.get("/").all("content-type"), ["text/html"]);
+    // They are for the API alone.
+    for path in ["/", "/elsewhere"] {
+        let answer = server.get(path);
+        assert_eq!(answer.all("x-two"), [""; 0], "{path}");
+        assert!(!answer.all("content-type").contains(&"text/html"), "{path}");
+    }
+}
+
+#[test]
+fn below_a_prefix_there_is_the_api_and_the_root_stays_where_it_was() {
+    let setup = Setup {
+        more: "http: {prefix: /p/}\n",
+        ..Setup::default()
+    };
+    let server = Server::with("inmemory", setup);
+    for (path, status) in [
+        ("/", 200),
+        ("/p/v2/", 200),
+        ("/p/", 404),
+        ("/p", 404),
+        ("/v2/", 404),
+    ] {
+        assert_eq!(server.get(path).status, status, "{path}");
+    }
 }
 
 /// Header names as they come, of an answer.
