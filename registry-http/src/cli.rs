@@ -342,6 +342,8 @@ fn listen(kind: SignalKind) -> Result<Signal, Error> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// They end a process that does not listen to them, and say nothing to this one.
+    user: [Signal; 2],
 }
 
 impl Signals {
@@ -349,13 +351,24 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            user: [
+                listen(SignalKind::user_defined1())?,
+                listen(SignalKind::user_defined2())?,
+            ],
         })
     }
 
+    /// Waits for one that asks for the end.
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        let [first, second] = &mut self.user;
+        loop {
+            let ignored = tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = first.recv() => "SIGUSR1",
+                _ = second.recv() => "SIGUSR2",
+            };
+            tracing::info!("{ignored} means nothing here, and is ignored");
         }
     }
 }

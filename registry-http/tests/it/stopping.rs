@@ -23,6 +23,17 @@ fn start(more: &str) -> Server {
     )
 }
 
+pub(crate) fn signals_that_ask_for_nothing_end_nothing() {
+    let mut server = start("");
+    for name in ["USR1", "USR2"] {
+        server.process.signal(name);
+        server.process.log.wait(&format!("SIG{name} means nothing"));
+    }
+    assert_eq!(server.get("/v2/").status, 200);
+    server.process.signal("TERM");
+    assert!(server.process.end().success());
+}
+
 fn rest_of(stream: &mut TcpStream) -> Answer {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();

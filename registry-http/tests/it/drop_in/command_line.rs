@@ -18,6 +18,7 @@ proved_by! {
     check: checking::what_counts_is_shown_with_its_origin_and_without_secrets,
         checking::what_would_not_be_served_is_told_in_the_same_words;
     signal_twice: stopping::a_second_signal_ends_at_once;
+    signal_usr1: stopping::signals_that_ask_for_nothing_end_nothing;
 }
 
 /// Runs it to its end, where `c.yml` can be served.
@@ -244,10 +245,4 @@ fn signal_hup() {
 #[test]
 fn signal_quit() {
     is_left_to_the_system(3);
-}
-
-#[test]
-fn signal_usr1() {
-    is_left_to_the_system(10);
-    is_left_to_the_system(12);
 }
