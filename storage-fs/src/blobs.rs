@@ -112,7 +112,7 @@ impl BlobStore for FsDriver {
 
     async fn now(&self) -> Result<SystemTime, StorageError> {
         let doing = "asking for the time";
-        let work = move |store: &Arc<Store>| store.clock.now().map_err(fault(doing));
+        let work = move |store: &Arc<Store>| store.now().map_err(fault(doing));
         self.store.run(doing, work).await
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,8 +37,8 @@ pub(crate) fn modified_now() -> Timestamps {
 /// by a coarse one or a fine one, as the kernel likes, or by another machine's.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    /// Without a name; none in a store that is not to be changed.
-    probe: Option<File>,
+    /// Without a name; none in a store that is not to be changed, or that had no room for it yet.
+    probe: OnceLock<File>,
     /// The last tick, in nanoseconds since the epoch.
     latest: AtomicU64,
 }
@@ -45,14 +46,24 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn new(probe: Option<File>) -> Self {
         Self {
-            probe,
+            probe: probe.map(OnceLock::from).unwrap_or_default(),
             latest: AtomicU64::new(0),
         }
     }
 
+    pub(crate) fn has_probe(&self) -> bool {
+        self.probe.get().is_some()
+    }
+
+    /// Takes what there was no room for before.
+    pub(crate) fn stamp_with(&self, probe: File) {
+        // Who comes second has another that does as well.
+        let _ = self.probe.set(probe);
+    }
+
     /// Not before any stamp that was made, nor after one that is yet to be made.
     pub(crate) fn now(&self) -> io::Result<SystemTime> {
-        let Some(probe) = &self.probe else {
+        let Some(probe) = self.probe.get() else {
             let now = clock_gettime(ClockId::Realtime);
             return Ok(time(now.tv_sec, now.tv_nsec));
         };

@@ -65,9 +65,9 @@ impl fmt::Display for Holder {
 /// A fault of the system while `doing` something. Never "absent": who may find nothing asks for
 /// that before.
 pub(crate) fn fault(doing: &'static str) -> impl Fn(io::Error) -> StorageError {
-    move |error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::Full,
-        _ => StorageError::Backend {
+    move |error| match is_full(&error) {
+        true => StorageError::Full,
+        false => StorageError::Backend {
             driver: DRIVER,
             doing,
             temporary: may_pass(&error),
@@ -79,6 +79,14 @@ pub(crate) fn fault(doing: &'static str) -> impl Fn(io::Error) -> StorageError {
 /// A fault that is not the system's.
 pub(crate) fn broken(doing: &'static str, why: impl Into<BoxError>) -> StorageError {
     StorageError::backend(DRIVER, doing, why)
+}
+
+/// Whether there is no room, which passes.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Shortage of file descriptors or memory goes away when others finish.

@@ -52,6 +52,7 @@ pub struct FsDriver {
 
 /// Opens the store below the configured root. To serve, the root is made if it is missing, what
 /// a crash left is removed, and it is tried whether files can be written; no blob is touched.
+/// Where the disk is full that is told in the log, and reading goes on.
 ///
 /// This blocks for as long as the disk takes.
 ///

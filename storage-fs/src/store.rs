@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use registry_core::layout::{Dir, StorePath};
 use registry_core::storage::OpenMode;
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::config::{Config, Durability};
-use crate::error::{OpenError, broken, fault};
+use crate::error::{OpenError, broken, fault, is_full};
 use crate::lists::{Lists, TEMP_PREFIX};
 use crate::lock::RootLock;
 use crate::publish::Publisher;
@@ -82,18 +82,28 @@ impl Store {
             root,
         };
         store.is_on_one_device()?;
-        if store.writable().is_ok() {
-            let probe = store.nameless().map_err(unusable("making a file below"))?;
-            store.clock = Clock::new(Some(probe));
-        }
         let mut leftovers = 0;
         if mode == OpenMode::Serve {
             leftovers = store
                 .remove_leftovers()
                 .map_err(unusable("removing temporary files below"))?;
-            store.test_itself().map_err(unusable(
+        }
+        if store.writable().is_ok() {
+            let probe = unless_full(store.nameless()).map_err(unusable("making a file below"))?;
+            store.clock = Clock::new(probe);
+        }
+        if mode == OpenMode::Serve {
+            let tested = unless_full(store.test_itself()).map_err(unusable(
                 "writing, syncing, renaming and reading a file below",
             ))?;
+            if tested.is_none() {
+                let root = store.root.display();
+                tracing::warn!(
+                    %root,
+                    "the disk is full: pushes are refused until there is room, and nobody has seen \
+                     files be written, synced and renamed here"
+                );
+            }
             store.learn().map_err(unusable("syncing"))?;
         }
         tracing::info!(
@@ -181,6 +191,18 @@ impl Store {
         Ok(file)
     }
 
+    /// The time by which files are stamped. What tells it is made now where there was no room at
+    /// the start.
+    pub(crate) fn now(&self) -> io::Result<SystemTime> {
+        if self.writable().is_ok()
+            && !self.clock.has_probe()
+            && let Some(probe) = unless_full(self.nameless())?
+        {
+            self.clock.stamp_with(probe);
+        }
+        self.clock.now()
+    }
+
     /// Blobs are renamed from `uploads` into `blobs`, from there into `gc`, and back.
     fn is_on_one_device(&self) -> Result<(), OpenError> {
         let mut first: Option<(PathBuf, u64)> = None;
@@ -264,6 +286,14 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// `None` where there was no room: that is told of each write, and reading goes on.
+fn unless_full<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Err(error) if is_full(&error) => Ok(None),
+        done => done.map(Some),
     }
 }
 

@@ -28,7 +28,9 @@ impl FsDriver {
         let durability = format!("{:?}", self.store.durability);
         tell("durability", durability.to_lowercase());
         if let Ok(Some(bytes)) = Space::new(&nearest).room() {
-            tell("room", format!("{bytes} bytes of blobs"));
+            let refused = "; pushes are refused until there is more";
+            let refused = if bytes == 0 { refused } else { "" };
+            tell("room", format!("{bytes} bytes of blobs{refused}"));
         }
         let other = self.store.lock.other();
         let held = other.as_ref().map(ToString::to_string);

@@ -43,7 +43,8 @@ struct Wire<'a> {
 }
 
 impl Signer {
-    /// With the configured secret, else with a key that all replicas find in the store.
+    /// With the configured secret, else with a key that all replicas find in the store. A full
+    /// store can be read, so that it is no reason to stop.
     pub(super) async fn open(
         records: &dyn RecordStore,
         options: &Options,
@@ -70,8 +71,17 @@ impl Signer {
                 None => PutMode::Create,
             };
             let put = records.put(&path, Bytes::from(fresh.clone()), mode, Durability::Durable);
-            if let Outcome::Done(_) = put.await? {
-                return Ok(Self::new(&fresh));
+            match put.await {
+                Ok(Outcome::Done(_)) => return Ok(Self::new(&fresh)),
+                Ok(Outcome::Conflict) => {}
+                Err(StorageError::Full) => {
+                    tracing::warn!(
+                        "the store is full: the key of uploads is not kept, and those that have \
+                         sent nothing yet end with this process"
+                    );
+                    return Ok(Self::new(&fresh));
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         Err(StorageError::backend(

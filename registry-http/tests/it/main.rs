@@ -16,6 +16,8 @@ mod client;
 mod collecting;
 mod drop_in;
 #[cfg(feature = "fs")]
+mod disk;
+#[cfg(feature = "fs")]
 mod examples;
 mod h2c;
 mod health;
