@@ -86,10 +86,7 @@ async fn check_store(
     let storage = server::open_telling(factories, config, OpenMode::Check, warn).await?;
     report.store(&config.driver.kind, &storage.survey);
     if let Some(obstacle) = obstacle(&storage.survey, config.readonly) {
-        report.problem(&Error::Storage {
-            kind: config.driver.kind.clone(),
-            source: obstacle.into(),
-        });
+        report.problem(&server::unopened(config, obstacle.into()));
     }
     let registry = open(storage, config).await?;
     let checked = registry

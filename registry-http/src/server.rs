@@ -376,9 +376,36 @@ pub(crate) async fn open_telling(
         .unknown_to_driver(&unwanted)
         .into_iter()
         .for_each(warn);
-    opening.await.map_err(|source| Error::Storage {
-        kind: kind.to_owned(),
-        source,
+    let opened = opening.await;
+    opened.map_err(|source| unopened(config, source))
+}
+
+/// Why the store does not open. One that may not be written to, where it is to be, is said with
+/// what the operator can do: to come up as something less than was asked for would show at the
+/// first push, and perhaps to nobody.
+pub(crate) fn unopened(config: &Config, source: BoxError) -> Error {
+    let kind = &config.driver.kind;
+    if config.readonly || config.driver.root().is_none() || !is_refused(&*source) {
+        let kind = kind.clone();
+        return Error::Storage { kind, source };
+    }
+    let why = cli::chain(&*source);
+    let message = format!("{why}; `storage.maintenance.readonly.enabled: true` serves it as it is");
+    config
+        .refuse(&["storage", kind, "rootdirectory"], message)
+        .into()
+}
+
+/// Whether the system does not let us write.
+fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut causes = causes.filter_map(|error| error.downcast_ref::<io::Error>());
+    causes.any(|error| {
+        let kind = error.kind();
+        matches!(
+            kind,
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+        )
     })
 }
 

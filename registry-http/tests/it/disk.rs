@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use crate::client::Request;
 use crate::manifests::image;
+use crate::process::Ended;
 use crate::server::{Server, Setup, command, sha256};
 use crate::trace::skip_everywhere;
 
@@ -105,4 +106,36 @@ fn a_check_of_a_full_disk_says_that_pushes_are_refused() {
     for said in ["pushes are refused until there is more", "could be served"] {
         assert!(text.contains(said), "{said}: {text}");
     }
+}
+
+#[test]
+fn a_disk_that_may_not_be_written_to_is_refused_with_the_key_and_the_way_out() {
+    let (mut server, layer) = stopped();
+    let test = "a disk that may not be written to";
+    let Some(disk) = Disk::new(&server, test, "mount -o remount,ro .") else {
+        return;
+    };
+    let through = disk.parts();
+    let setup = Setup {
+        through: &through,
+        ..Setup::default()
+    };
+    let Err(Ended { code, lines }) = server.beside(setup) else {
+        panic!("it serves");
+    };
+    assert_eq!(code, Some(1), "{lines:?}");
+    let last = lines.last().unwrap();
+    for said in [
+        "`storage.filesystem.rootdirectory` (",
+        "config.yml:3:",
+        "Read-only file system",
+        "`storage.maintenance.readonly.enabled: true`",
+    ] {
+        assert!(last.contains(said), "{said}: {last}");
+    }
+    server.restart_with(Setup {
+        variables: &[("REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED", "true")],
+        ..setup
+    });
+    assert_eq!(server.get(&format!("/v2/a/blobs/{layer}")).body, b"more");
 }
