@@ -1,6 +1,7 @@
 //! Blobs of a repository: look at them, open them, take them away.
 
 use super::Repository;
+use super::find::is_hollow;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::events::EventAction;
@@ -120,6 +121,9 @@ impl Repository {
             None => match self.inner.open(&target, range).await {
                 Ok(reader) => {
                     let (size, range) = reader.extent();
+                    if is_hollow(&target, size) {
+                        return Err(unknown());
+                    }
                     BlobContent::Reader {
                         size,
                         range,

@@ -7,10 +7,12 @@ use futures_util::TryStreamExt;
 use serde::Serialize;
 
 use super::catalog::Walk;
+use super::find::{is_hollow, is_unreadable, read_manifest};
 use super::{Inner, Registry};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::layout::{Dir, Key, parse_link};
+use crate::manifest::{Manifest, Role};
 use crate::name::RepositoryName;
 use crate::storage::{ListQuery, StorageError};
 
@@ -23,6 +25,14 @@ pub enum TraceKind {
     EmptyLink,
     /// A manifest is linked, and there are no bytes of it.
     MissingManifest,
+    /// The bytes of a manifest are others than its digest says, or no manifest.
+    UnreadableManifest,
+    /// A blob that a manifest needs is linked, and there are no bytes of it.
+    MissingBlob,
+    /// A blob has lost its bytes, and is absent for who reads.
+    EmptyBlob,
+    /// What a manifest needs is not in its repository.
+    Unlinked,
     /// A tag whose link is missing or holds no digest.
     EmptyTag,
     /// A tag of a manifest that the repository does not have.
@@ -65,6 +75,17 @@ struct Look<'a, 't> {
     checked: Checked,
     /// Digests that the trash has a copy of, once somebody asked.
     trash: Option<HashSet<Digest>>,
+}
+
+/// What there is of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bytes {
+    There,
+    /// A file without a byte, which it should have.
+    Empty,
+    /// They come back when they are asked for.
+    Trash,
+    Missing,
 }
 
 impl Look<'_, '_> {
@@ -118,18 +139,18 @@ impl Inner {
     ) -> Result<(), StorageError> {
         let mut layers = self.layers(name);
         while let Some(digest) = layers.try_next().await? {
-            self.check_link(&Key::Layer(name.clone(), digest), look)
-                .await?;
+            let key = Key::Layer(name.clone(), digest);
+            if let Some(target) = self.check_link(&key, look).await?
+                && self.bytes_of(&target, look).await? == Bytes::Empty
+            {
+                look.found(TraceKind::EmptyBlob, Key::Blob(target).path().as_str());
+            }
         }
+        let mut missed = HashSet::new();
         let mut revisions = self.revisions(name);
         while let Some(digest) = revisions.try_next().await? {
-            let key = Key::Revision(name.clone(), digest);
             look.checked.revisions += 1;
-            if let Some(target) = self.check_link(&key, look).await?
-                && !self.has_bytes(&target, look).await?
-            {
-                look.found(TraceKind::MissingManifest, key.path().as_str());
-            }
+            self.check_revision(name, digest, &mut missed, look).await?;
         }
         let mut tags = self.all_tags(name);
         while let Some(tag) = tags.try_next().await? {
@@ -146,6 +167,82 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// A manifest, and what it needs. What it misses is told once in each repository.
+    async fn check_revision(
+        &self,
+        name: &RepositoryName,
+        digest: Digest,
+        missed: &mut HashSet<Digest>,
+        look: &mut Look<'_, '_>,
+    ) -> Result<(), StorageError> {
+        let key = Key::Revision(name.clone(), digest);
+        let Some(target) = self.check_link(&key, look).await? else {
+            return Ok(());
+        };
+        match self.bytes_of(&target, look).await? {
+            Bytes::Missing => look.found(TraceKind::MissingManifest, key.path().as_str()),
+            Bytes::Trash => {}
+            Bytes::Empty | Bytes::There => match self.peek_manifest(&target, digest).await? {
+                None => look.found(TraceKind::UnreadableManifest, key.path().as_str()),
+                Some(manifest) => {
+                    for needs in manifest.needs() {
+                        if let Some(digest) = needs.digest.known()
+                            && needs.role != Role::Foreign
+                            && !missed.contains(digest)
+                            && self.misses(name, digest, needs.role, look).await?
+                        {
+                            missed.insert(*digest);
+                        }
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// `None` if it cannot be read.
+    async fn peek_manifest(
+        &self,
+        target: &Digest,
+        digest: Digest,
+    ) -> Result<Option<Manifest>, StorageError> {
+        match self.peek_manifest_bytes(target).await {
+            Ok(bytes) => read_manifest(bytes, digest).await,
+            Err(error) if is_unreadable(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether something that a manifest needs is missing, which is told.
+    async fn misses(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        role: Role,
+        look: &mut Look<'_, '_>,
+    ) -> Result<bool, StorageError> {
+        let revision = Key::Revision(name.clone(), *digest).path();
+        if role == Role::Child && self.records.get(&revision).await?.is_some() {
+            // It is looked at by itself.
+            return Ok(false);
+        }
+        let layer = Key::Layer(name.clone(), *digest).path();
+        let Some(record) = self.records.get(&layer).await? else {
+            let path = if role == Role::Child { revision } else { layer };
+            look.found(TraceKind::Unlinked, path.as_str());
+            return Ok(true);
+        };
+        // That a link is empty has been told.
+        let Some(target) = parse_link(&record.value) else {
+            return Ok(false);
+        };
+        let missing = self.bytes_of(&target, look).await? == Bytes::Missing;
+        if missing {
+            look.found(TraceKind::MissingBlob, layer.as_str());
+        }
+        Ok(missing)
     }
 
     /// Where the link leads, if it leads anywhere.
@@ -166,14 +263,14 @@ impl Inner {
         Ok(target)
     }
 
-    /// What is in the trash comes back when it is asked for.
-    async fn has_bytes(
+    async fn bytes_of(
         &self,
         digest: &Digest,
         look: &mut Look<'_, '_>,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<Bytes, StorageError> {
         match self.blobs.stat(digest).await {
-            Ok(_) => return Ok(true),
+            Ok(stat) if is_hollow(digest, stat.size) => return Ok(Bytes::Empty),
+            Ok(_) => return Ok(Bytes::There),
             Err(StorageError::NotFound) => {}
             Err(error) => return Err(error),
         }
@@ -181,10 +278,11 @@ impl Inner {
             let retired = self.blobs.list_retired().map_ok(|copy| copy.digest);
             look.trash = Some(retired.try_collect().await?);
         }
-        Ok(look
-            .trash
-            .as_ref()
-            .is_some_and(|trash| trash.contains(digest)))
+        let trash = look.trash.as_ref();
+        Ok(match trash.is_some_and(|trash| trash.contains(digest)) {
+            true => Bytes::Trash,
+            false => Bytes::Missing,
+        })
     }
 
     async fn check_uploads(

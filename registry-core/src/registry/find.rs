@@ -18,6 +18,14 @@ impl Inner {
     /// The blob's size and age. Data, then a copy in the trash, then data again, and all of that
     /// twice, before it is believed to be absent: two collectors can meet (design, section 5).
     pub(super) async fn find(self: &Arc<Self>, digest: &Digest) -> Result<BlobStat, StorageError> {
+        let stat = self.find_any(digest).await?;
+        match is_hollow(digest, stat.size) {
+            true => Err(StorageError::NotFound),
+            false => Ok(stat),
+        }
+    }
+
+    async fn find_any(self: &Arc<Self>, digest: &Digest) -> Result<BlobStat, StorageError> {
         for _ in 0..2 {
             match self.blobs.stat(digest).await {
                 Err(StorageError::NotFound) => {}
@@ -117,6 +125,10 @@ impl Inner {
         reader: Box<dyn BlobReader>,
     ) -> Result<Bytes, StorageError> {
         let bytes = read_small(digest, reader).await?;
+        if is_hollow(digest, bytes.len() as u64) {
+            let doing = "reading a manifest";
+            return Err(StorageError::backend("registry", doing, Hollow(*digest)));
+        }
         let (hashed, algorithm) = (bytes.clone(), digest.algorithm());
         let hashing = move || digest_of(algorithm, &hashed);
         if aside(bytes.len(), "hashing a manifest", hashing).await? != *digest {
@@ -207,8 +219,28 @@ pub(super) fn is_unreadable(error: &StorageError) -> bool {
     let StorageError::Backend { source, .. } = error else {
         return false;
     };
-    source.is::<Rotten>() || source.is::<TooLarge>()
+    source.is::<Rotten>() || source.is::<TooLarge>() || source.is::<Hollow>()
 }
+
+/// Whether a blob without a byte is none: distribution writes in place, and a crash of it leaves
+/// an empty file under the name. Like an empty link that is absent for who reads, so that the next
+/// push brings the bytes; and like an empty link, no collection takes it for an absence.
+pub(super) fn is_hollow(digest: &Digest, size: u64) -> bool {
+    let hollow = size == 0 && digest_of(digest.algorithm(), b"") != *digest;
+    if hollow {
+        tracing::warn!(%digest, "a blob has lost its bytes; taken as absent");
+    }
+    hollow
+}
+
+/// Whether this is what reading a manifest without a byte came to.
+pub(super) fn is_of_hollow(error: &StorageError) -> bool {
+    matches!(error, StorageError::Backend { source, .. } if source.is::<Hollow>())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the bytes stored for {0} are gone")]
+struct Hollow(Digest);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the bytes stored for {0} are others")]

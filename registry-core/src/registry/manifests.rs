@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Repository;
+use super::find::is_of_hollow;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::events::EventAction;
@@ -68,6 +69,7 @@ impl Repository {
         let bytes = match self.inner.manifest_bytes(&target).await {
             Ok(bytes) => bytes,
             Err(StorageError::NotFound) => return Ok(None),
+            Err(error) if is_of_hollow(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let media_type = self.media_type(digest, &target, &bytes).await?;

@@ -195,6 +195,10 @@ fn meaning(kind: TraceKind) -> &'static str {
     match kind {
         TraceKind::EmptyLink => "a link that holds no digest",
         TraceKind::MissingManifest => "a manifest without its bytes",
+        TraceKind::UnreadableManifest => "a manifest whose bytes are not its own",
+        TraceKind::MissingBlob => "a blob that a manifest needs, without its bytes",
+        TraceKind::EmptyBlob => "a blob that has lost its bytes",
+        TraceKind::Unlinked => "what a manifest needs and its repository does not have",
         TraceKind::EmptyTag => "a tag that points to nothing",
         TraceKind::DanglingTag => "a tag of a manifest that is not there",
         TraceKind::Upload => "an upload of distribution that never ended",

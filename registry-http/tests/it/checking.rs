@@ -9,7 +9,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::manifests::image;
-use crate::server::{Server, Setup, command};
+use crate::server::{Server, Setup, command, sha256};
 
 const READ_ONLY: Setup<'_> = Setup {
     more: "",
@@ -180,6 +180,61 @@ fn the_traces_of_a_crash_are_told_and_nothing_is_written() {
         out(&text).contains("never ended: 6 more (--all)"),
         "{text:?}"
     );
+}
+
+/// Where the bytes of a blob lie.
+fn data(server: &Server, digest: &str) -> PathBuf {
+    let hex = digest.strip_prefix("sha256:").unwrap();
+    server.at(&format!("blobs/sha256/{}/{hex}/data", &hex[..2]))
+}
+
+#[test]
+fn what_has_lost_its_bytes_is_told_absent_for_who_reads_and_brought_by_the_next_push() {
+    let mut server = stopped();
+    server.restart();
+    let manifest = image(&server, "app", "emptied");
+    let emptied = server.push_manifest("app", "v2", &manifest);
+    let cut = server.push_manifest("app", "v3", &image(&server, "app", "cut"));
+    let layer = sha256(b"emptied");
+    let nothing = server.push_blob("app", b"");
+    server.process.signal("TERM");
+    assert!(server.process.end().success());
+    for digest in [&layer, &emptied] {
+        fs::write(data(&server, digest), "").unwrap();
+    }
+    let path = data(&server, &cut);
+    let half = fs::read(&path).unwrap();
+    fs::write(&path, &half[..half.len() / 2]).unwrap();
+
+    let said = lines(&check(server.root.path(), &["--json"], Setup::default()));
+    let traces = said.iter().filter(|line| line["seen"] == "trace");
+    let mut kinds: Vec<_> = traces.map(|line| line["kind"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    let expected = ["empty-blob", "unreadable-manifest", "unreadable-manifest"];
+    assert_eq!(kinds, expected, "{said:?}");
+
+    let output = command(&[])
+        .args(["garbage-collect", "--now", "config.yml"])
+        .env_clear()
+        .current_dir(server.root.path())
+        .output();
+    assert!(output.unwrap().status.success());
+    server.restart();
+    let blob = format!("/v2/app/blobs/{layer}");
+    server.get(&blob).expect(404, "BLOB_UNKNOWN");
+    assert_eq!(server.head(&blob).status, 404);
+    server
+        .get("/v2/app/manifests/v2")
+        .expect(404, "MANIFEST_UNKNOWN");
+    assert_eq!(server.get("/v2/app/manifests/v3").status, 500);
+    assert_eq!(server.get(&format!("/v2/app/blobs/{nothing}")).status, 200);
+    server
+        .put_manifest("app", "v2", &manifest)
+        .expect(400, "MANIFEST_BLOB_UNKNOWN");
+    server.push_blob("app", b"emptied");
+    server.push_manifest("app", "v2", &manifest);
+    assert_eq!(server.get(&blob).body, b"emptied");
+    assert_eq!(server.get("/v2/app/manifests/v2").status, 200);
 }
 
 pub(crate) fn what_would_not_be_served_is_told_in_the_same_words() {

@@ -62,6 +62,39 @@ async fn what_a_crash_left_is_told_with_its_path() {
 }
 
 #[tokio::test]
+async fn what_a_manifest_misses_is_told_once() {
+    let storage = Storage::from_driver(MemoryDriver::new(ambient()));
+    let repository = named(&registry(&storage, false).await, "broken");
+    let (first, second) = (Image::new(1), Image::new(2));
+    for image in [&first, &second] {
+        image.push(&repository).await.unwrap();
+    }
+    // Two manifests need it.
+    let subject = first.digest();
+    for kind in ["a", "b"] {
+        image::refer(&repository, &first, &subject, kind, Algorithm::Sha256).await;
+    }
+    assert!(check(&storage, 10).await.1.is_empty());
+    let name = repository.name().clone();
+    let layer = |digest| Key::Layer(name.clone(), digest).path();
+    let config = image::sha256(&first.blobs[0]);
+    let gone = storage.blobs.retire(&config).await.unwrap();
+    storage.blobs.purge(&gone).await.unwrap();
+    let unlinked = layer(second.layer());
+    let _ = storage.records.delete(&unlinked, None).await.unwrap();
+
+    let (_, traces) = check(&storage, 10).await;
+    let mut expected = vec![
+        (TraceKind::MissingBlob, layer(config).to_string()),
+        (TraceKind::Unlinked, unlinked.to_string()),
+    ];
+    let mut traces = traces;
+    traces.sort();
+    expected.sort();
+    assert_eq!(traces, expected);
+}
+
+#[tokio::test]
 async fn no_more_repositories_are_looked_at_than_was_asked_for() {
     let storage = Storage::from_driver(MemoryDriver::new(ambient()));
     let registry = registry(&storage, false).await;
