@@ -40,7 +40,7 @@ const RATE: u32 = 16 << 10;
 /// A client that sends, but too slowly for what it holds.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the client sends too slowly")]
-struct Slow;
+pub(crate) struct Slow;
 
 /// How long so many bytes may take.
 fn fair(bytes: usize) -> Duration {
@@ -347,7 +347,7 @@ mod tests {
         let budget = Budget::new(MOST);
         let collected = body.collect(MOST, &budget, Duration::from_millis(50));
         let ended = timeout(Duration::from_secs(30), collected).await.unwrap();
-        assert_eq!(ended.unwrap_err().status(), 400);
+        assert_eq!(ended.unwrap_err().status(), 408);
         assert!(!body.has_ended());
     }
 

@@ -7,6 +7,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 use registry_core::{ErrorCode, RegistryError, StorageError};
 use serde_json::{Value, json};
 
+use crate::accept::Stalled;
+use crate::body::Slow;
+
 /// Why a request is not answered as it wished.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -91,6 +94,9 @@ impl ApiError {
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ManifestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyTags(_) => StatusCode::URI_TOO_LONG,
+            Self::Registry(RegistryError::Body(error)) if is_late(&**error) => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             Self::BadContentRange | Self::Framing(_) | Self::Registry(RegistryError::Body(_)) => {
                 StatusCode::BAD_REQUEST
             }
@@ -198,6 +204,13 @@ impl ApiError {
 /// As `Retry-After` has it: whole ones, and never none.
 fn seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// Whether a body was waited for too long. The client may come again: what came of an upload is
+/// kept.
+fn is_late(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|error| error.is::<Stalled>() || error.is::<Slow>())
 }
 
 /// distribution's status for each code.

@@ -27,6 +27,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use self::activation::Passed;
+pub(crate) use self::body::Stalled;
 use self::body::{Answer, Awaited};
 use self::io::{Exchange, StallIo};
 pub(crate) use self::listen::{Listen, Listener, bind};
