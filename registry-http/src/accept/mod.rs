@@ -12,7 +12,7 @@ mod unix;
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -43,6 +43,9 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 
 /// Between two lines that say the same of connections that are not let in.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// The same of requests that are refused for their form.
+const SAY_REFUSED: Duration = Duration::from_secs(1);
 
 /// How much and how long.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +89,7 @@ pub(crate) async fn serve<L, S>(
     let places = Arc::new(Semaphore::new(
         limits.connections.min(Semaphore::MAX_PERMITS),
     ));
+    let refused = Arc::new(Refused::default());
     let (stop, stopping) = watch::channel(());
     let mut tasks = JoinSet::new();
     let mut gate = Gate::default();
@@ -107,6 +111,7 @@ pub(crate) async fn serve<L, S>(
             peer,
             limits,
             places: Arc::clone(&places),
+            refused: Arc::clone(&refused),
             exchange: Arc::default(),
         };
         let connection = serve_one(stream, handler, stopping.clone());
@@ -150,9 +155,33 @@ struct Gate {
     said_full: Option<Instant>,
 }
 
+/// What hyper refuses before anybody here sees it, so that its line in the log is all there is of
+/// it. Not every one has a line.
+#[derive(Debug, Default)]
+struct Refused(Mutex<(Option<Instant>, u64)>);
+
+impl Refused {
+    fn tell(&self, peer: PeerAddr, error: &hyper::Error) {
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (said, untold) = &mut *refused;
+        if !say_again_after(said, SAY_REFUSED) {
+            *untold += 1;
+            return;
+        }
+        let untold = std::mem::take(untold);
+        drop(refused);
+        let error = error as &dyn std::error::Error;
+        tracing::info!(%peer, error, untold, "a request is no HTTP, or its head is too large");
+    }
+}
+
 /// Whether to say it, after having said it at `said`.
 fn say_again(said: &mut Option<Instant>) -> bool {
-    let again = said.is_none_or(|said| said.elapsed() > SAY_AGAIN);
+    say_again_after(said, SAY_AGAIN)
+}
+
+fn say_again_after(said: &mut Option<Instant>, pause: Duration) -> bool {
+    let again = said.is_none_or(|said| said.elapsed() > pause);
     if again {
         *said = Some(Instant::now());
     }
@@ -207,6 +236,7 @@ struct Handler<S> {
     peer: PeerAddr,
     limits: AcceptLimits,
     places: Arc<Semaphore>,
+    refused: Arc<Refused>,
     exchange: Arc<Exchange>,
 }
 
@@ -254,6 +284,7 @@ where
 {
     let Handler { peer, limits, .. } = handler;
     let exchange = Arc::clone(&handler.exchange);
+    let refused = Arc::clone(&handler.refused);
     let mut io = StallIo::new(stream, Arc::clone(&exchange), limits);
     if limits.h2c {
         let is_http2 = tokio::select! {
@@ -285,6 +316,9 @@ where
         until_stopped(connection, stop, stopping).await
     };
     if let Err(error) = ended {
+        if error.is_parse() {
+            refused.tell(peer, &error);
+        }
         tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
     }
 }

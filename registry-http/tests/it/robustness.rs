@@ -221,6 +221,16 @@ fn below_a_prefix_there_is_the_api_and_the_root_stays_where_it_was() {
     }
 }
 
+#[test]
+fn what_is_no_http_is_told_in_the_log() {
+    let server = Server::start("inmemory");
+    let wire = b"GET /v2/a/tags/list?n=\"1\" HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answer = parse(&exchange(server.address, wire)).unwrap();
+    assert_eq!((answer.status, answer.body.len()), (400, 0));
+    let line = server.process.log.wait("a request is no HTTP");
+    assert!(line.contains("peer=") && line.contains("URI"), "{line}");
+}
+
 /// Header names as they come, of an answer.
 fn names(answer: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(answer);
