@@ -6,6 +6,7 @@
 //! lock nor memory.
 
 mod actions;
+mod process;
 mod requests;
 mod store;
 mod transfer;
@@ -16,6 +17,7 @@ use prometheus::core::Collector;
 use prometheus::{Error, HistogramOpts, IntCounter, Opts, Registry, TextEncoder};
 
 use self::actions::{Garbage, Timers};
+use self::process::Process;
 pub(crate) use self::requests::Measuring;
 use self::requests::{Deeds, Requests};
 pub(crate) use self::store::measure;
@@ -31,6 +33,7 @@ pub(crate) struct Metrics {
     deeds: Deeds,
     store: Timers,
     garbage: Garbage,
+    process: Process,
     uploads_purged: IntCounter,
 }
 
@@ -46,6 +49,7 @@ impl Metrics {
             deeds: Deeds::new(&all)?,
             store: Timers::new(&all, driver)?,
             garbage: Garbage::new(&all)?,
+            process: Process::new(&all)?,
             uploads_purged: counter(
                 &all,
                 "registry_uploads_purged_total",
@@ -57,6 +61,7 @@ impl Metrics {
 
     /// As Prometheus reads them.
     pub(crate) fn encode(&self) -> Result<String, Error> {
+        self.process.look();
         TextEncoder::new().encode_to_string(&self.all.gather())
     }
 

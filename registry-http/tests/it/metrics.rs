@@ -275,3 +275,32 @@ pub(crate) fn metrics_are_served_where_they_were_asked_for_and_nowhere_else() {
     assert_eq!(ask(debug, "GET", "/p/m").status, 200);
     assert_eq!(ask(debug, "GET", "/metrics").status, 404);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_process_takes_is_told() {
+    let server = Server::with(
+        "inmemory",
+        Setup {
+            more: ON,
+            ..Setup::default()
+        },
+    );
+    let first = scrape(debug_address(&server));
+    let least = [
+        ("process_resident_memory_bytes", 1e6),
+        ("process_virtual_memory_bytes", 1e6),
+        ("process_open_fds", 3.0),
+        ("process_max_fds", 3.0),
+        ("process_start_time_seconds", 1.6e9),
+        ("process_cpu_seconds_total", 0.0),
+    ];
+    for (name, least) in least {
+        assert!(first[name] >= least, "{name} {}", first[name]);
+    }
+    // What is open shows.
+    let open: Vec<_> = (0..50).map(|_| server.process.connect()).collect();
+    let more = first["process_open_fds"] + 50.0;
+    wait_for(|| (scrape(debug_address(&server))["process_open_fds"] >= more).then_some(()));
+    drop(open);
+}
