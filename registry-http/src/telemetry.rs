@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
-use self::lines::{Json, Keys, Text};
+use self::lines::{Fields, Keys, Text};
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// What the end of a request is said under.
@@ -66,12 +66,13 @@ where
     let ansi = io::stderr().is_terminal();
     let layer = fmt::layer().with_writer(writer).with_ansi(ansi);
     let keys = match log.format {
-        LogFormat::Text => return layer.event_format(Text::new(log, ansi)).boxed(),
-        LogFormat::Json => Keys::Ours,
+        LogFormat::Text if ansi => return layer.event_format(Text::new(log, ansi)).boxed(),
+        LogFormat::Text => Keys::Text,
+        LogFormat::Json => Keys::Json,
         LogFormat::Logstash => Keys::Logstash,
     };
     let layer = layer.fmt_fields(JsonFields::new());
-    layer.event_format(Json::new(keys, log)).boxed()
+    layer.event_format(Fields::new(keys, log)).boxed()
 }
 
 /// Whether a character shows as what it is, and does nothing to a terminal.

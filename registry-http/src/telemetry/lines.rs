@@ -1,5 +1,5 @@
-//! The forms of a line: for people, for machines, and as Logstash takes it. What the
-//! configuration wants on every line stands at its end.
+//! The forms of a line: for people at a terminal, and, for machines, those of logrus, by which
+//! distribution's logs are read. What the configuration wants on every line stands at its end.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -19,7 +19,7 @@ use crate::ambient::ambient;
 use crate::cli::chain;
 use crate::config::Log;
 
-/// Lines for people.
+/// Lines for people at a terminal.
 pub(super) struct Text {
     format: Format<Full>,
     fixed: String,
@@ -62,22 +62,25 @@ where
     }
 }
 
-/// Which keys a line of JSON has, and what they are called.
+/// Which keys a line for machines has, and what they are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keys {
-    Ours,
+    /// Those of logrus, as text: `key=value`, quoted where it must be.
+    Text,
+    /// The same as an object.
+    Json,
     /// Those of the formatter that people have in mind who ask distribution for `logstash`.
     Logstash,
 }
 
-/// Lines that are an object each.
-pub(super) struct Json {
+/// Lines of keys and values.
+pub(super) struct Fields {
     keys: Keys,
     caller: bool,
     fixed: Map<String, Value>,
 }
 
-impl Json {
+impl Fields {
     pub(super) fn new(keys: Keys, log: &Log) -> Self {
         Self {
             keys,
@@ -92,31 +95,29 @@ impl Json {
         N: for<'a> FormatFields<'a> + 'static,
     {
         let metadata = event.metadata();
-        let mut line = Line::default();
+        let mut line = Line::new(self.keys.message());
         self.begin(&mut line, now, *metadata.level());
         event.record(&mut line);
-        if self.keys == Keys::Ours {
-            line.push("target", metadata.target());
-        }
         if let Some(place) = place(metadata).filter(|_| self.caller) {
             line.push("file", place);
         }
         for span in scope.into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<N>>();
-            let mut fields: Map<String, Value> = fields
+            let fields: Map<String, Value> = fields
                 .and_then(|fields| serde_json::from_str(&fields.fields).ok())
                 .unwrap_or_default();
             match self.keys {
-                Keys::Ours => {
-                    fields.insert("name".to_owned(), span.name().into());
-                    line.push("span", fields);
+                Keys::Text | Keys::Json => {
+                    for (key, value) in fields {
+                        line.push(format!("{}.{key}", span.name()), value);
+                    }
                 }
                 Keys::Logstash => line.push(span.name(), fields),
             }
         }
         for (key, value) in &self.fixed {
-            if self.keys == Keys::Ours || !DEFAULTS.iter().any(|(known, _)| known == key) {
+            if self.keys != Keys::Logstash || !DEFAULTS.iter().any(|(known, _)| known == key) {
                 line.push(key.clone(), value.clone());
             }
         }
@@ -127,9 +128,9 @@ impl Json {
         let now = Timestamp::try_from(now).unwrap_or_default();
         let now = format!("{now:.6}");
         match self.keys {
-            Keys::Ours => {
-                line.push("timestamp", now);
-                line.push("level", level.as_str());
+            Keys::Text | Keys::Json => {
+                line.push("time", now);
+                line.push("level", name(level));
             }
             Keys::Logstash => {
                 line.push("@timestamp", now);
@@ -141,15 +142,24 @@ impl Json {
             }
         }
         // In front of all other fields, and there even when nothing is said.
-        line.push(MESSAGE, "");
+        line.push(line.message, "");
     }
 }
 
 /// What stands on every line for Logstash, unless `log.fields` says something else.
 const DEFAULTS: [(&str, &str); 2] = [("@version", "1"), ("type", "log")];
 
-/// What is said, in all forms.
+/// What `tracing` calls what is said.
 const MESSAGE: &str = "message";
+
+impl Keys {
+    fn message(self) -> &'static str {
+        match self {
+            Self::Text | Self::Json => "msg",
+            Self::Logstash => MESSAGE,
+        }
+    }
+}
 
 /// What logrus calls it.
 fn name(level: Level) -> &'static str {
@@ -167,7 +177,7 @@ fn place(metadata: &Metadata<'_>) -> Option<String> {
     Some(format!("{file}:{line}"))
 }
 
-impl<S, N> FormatEvent<S, N> for Json
+impl<S, N> FormatEvent<S, N> for Fields
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -179,27 +189,43 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let line = self.line::<S, N>((ambient().now)(), event, context.event_scope());
-        writeln!(writer, "{}", line.into_json())
+        let text = match self.keys {
+            Keys::Text => line.into_text(),
+            Keys::Json | Keys::Logstash => line.into_json(),
+        };
+        writeln!(writer, "{text}")
     }
 }
 
 /// The entries of a line, in their order.
-#[derive(Debug, Default)]
-struct Line(Vec<(Cow<'static, str>, Value)>);
+#[derive(Debug)]
+struct Line {
+    entries: Vec<(Cow<'static, str>, Value)>,
+    /// What is said is called so.
+    message: &'static str,
+}
 
 impl Line {
+    fn new(message: &'static str) -> Self {
+        let entries = Vec::new();
+        Self { entries, message }
+    }
+
     /// Whoever comes second to a name has it with a prefix, as in logrus.
     fn push(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         let mut key = key.into();
-        while self.0.iter().any(|(taken, _)| *taken == key) {
+        while self.entries.iter().any(|(taken, _)| *taken == key) {
             key = format!("fields.{key}").into();
         }
-        self.0.push((key, value.into()));
+        self.entries.push((key, value.into()));
     }
 
     fn field(&mut self, field: &Field, value: impl Into<Value>) {
         if field.name() == MESSAGE
-            && let Some((_, message)) = self.0.iter_mut().find(|(key, _)| key == MESSAGE)
+            && let Some((_, message)) = self
+                .entries
+                .iter_mut()
+                .find(|(key, _)| *key == self.message)
         {
             *message = value.into();
         } else {
@@ -207,8 +233,27 @@ impl Line {
         }
     }
 
+    fn into_text(self) -> String {
+        let entries = self.entries.iter().map(|(key, value)| {
+            let value = match value {
+                Value::String(text) => bare(text)
+                    .map_or_else(|| visible(&value.to_string()).into_owned(), str::to_owned),
+                other => {
+                    let text = other.to_string();
+                    match bare(&text) {
+                        Some(_) => text,
+                        None => visible(&Value::from(text).to_string()).into_owned(),
+                    }
+                }
+            };
+            format!("{}={value}", key.escape_debug())
+        });
+        let entries: Vec<String> = entries.collect();
+        entries.join(" ")
+    }
+
     fn into_json(self) -> String {
-        let entries = self.0.into_iter().map(|(key, value)| {
+        let entries = self.entries.into_iter().map(|(key, value)| {
             let key = Value::from(key);
             format!("{key}:{value}")
         });
@@ -216,6 +261,12 @@ impl Line {
         let line = format!("{{{}}}", entries.join(","));
         visible(&line).into_owned()
     }
+}
+
+/// The text, if logrus would not quote it.
+fn bare(text: &str) -> Option<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._/@^+".contains(c);
+    text.chars().all(plain).then_some(text)
 }
 
 impl Visit for Line {

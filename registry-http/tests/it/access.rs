@@ -71,7 +71,7 @@ fn accesses(server: &Server) -> Vec<Value> {
     let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line));
     let lines = lines.map(|line| line.expect("each line is JSON"));
     lines
-        .filter(|line| line["target"] == "access" && line["span"]["path"] != "/the-end")
+        .filter(|line| line["msg"] == "answered" && line["request.path"] != "/the-end")
         .collect()
 }
 
@@ -181,8 +181,8 @@ fn at_debug_the_log_has_each_request_by_its_name() {
     let [first, second] = &accesses(&server)[..] else {
         panic!("{:?}", server.process.log.lines());
     };
-    assert_eq!(first["span"]["method"], "GET");
-    assert_eq!(first["span"]["path"], "/v2/");
+    assert_eq!(first["request.method"], "GET");
+    assert_eq!(first["request.path"], "/v2/");
     assert_eq!(
         (&first["status"], &first["bytes"]),
         (&200.into(), &2.into())
@@ -191,7 +191,7 @@ fn at_debug_the_log_has_each_request_by_its_name() {
     assert!(first["micros"].is_u64() && first["operation"].is_string());
     let peer = first["peer"].as_str().unwrap();
     assert!(peer.starts_with("127.0.0.1:"), "{peer}");
-    let id = |line: &Value| line["span"]["id"].as_str().unwrap().to_owned();
+    let id = |line: &Value| line["request.id"].as_str().unwrap().to_owned();
     assert_eq!(id(first).len(), 16);
     assert_ne!(id(first), id(second));
 }
@@ -206,11 +206,11 @@ fn an_internal_error_names_its_lines_of_the_log() {
     let answer = server.get("/v2/a/manifests/t");
     answer.expect(500, "UNKNOWN");
     let id = &answer.json()["errors"][0]["detail"]["request"];
-    assert_eq!(accesses(&server)[0]["span"]["id"], *id);
+    assert_eq!(accesses(&server)[0]["request.id"], *id);
     let line = server.process.log.wait("request failed");
     let line: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&line["span"]["id"], &line["level"]), (id, &"ERROR".into()));
-    assert_eq!(line["span"]["path"], "/v2/a/manifests/t");
+    assert_eq!((&line["request.id"], &line["level"]), (id, &"error".into()));
+    assert_eq!(line["request.path"], "/v2/a/manifests/t");
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     let root = server.root.path().to_str().unwrap();
     assert!(!text.contains(root), "no internals: {text}");

@@ -32,7 +32,8 @@ pub(crate) fn debug_address(server: &Server) -> SocketAddr {
     let (_, rest) = line
         .split_once("debug=")
         .unwrap_or_else(|| panic!("{line}"));
-    rest.split_whitespace().next().unwrap().parse().unwrap()
+    let address = rest.split_whitespace().next().unwrap();
+    address.trim_matches('"').parse().unwrap()
 }
 
 /// Asks where the headers of the API are not.

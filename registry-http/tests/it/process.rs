@@ -158,7 +158,7 @@ impl Log {
         let goes_on = || drop(news.wait_while(said.lock().unwrap(), |said| said.paused));
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
-            if line.contains("ERROR") || line.contains("panicked") {
+            if line.contains("level=error") || line.contains("panicked") {
                 eprintln!("server: {line}");
             }
             said.lock().unwrap().lines.push(line);

@@ -38,7 +38,7 @@ fn check(ended: &Ended, expected: &[&str]) {
     }
     // What was opened before says so in the log, and no more.
     for line in &ended.lines[..ended.lines.len() - 1] {
-        let of_log = [" INFO ", " WARN "]
+        let of_log = ["level=info", "level=warning"]
             .iter()
             .any(|level| line.contains(level));
         assert!(of_log, "{line:?}");

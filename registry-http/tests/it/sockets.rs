@@ -55,7 +55,7 @@ fn get(path: &Path) -> Answer {
 pub(crate) fn a_socket_of_the_file_system_is_served_and_removed_at_the_end() {
     let mut server = start("");
     let path = path(&server);
-    let line = server.process.log.wait(" serving; ");
+    let line = server.process.log.wait("\"serving; ");
     assert!(line.contains(&format!("address={SOCKET}")), "{line}");
     assert_eq!(get(&path).status, 200);
     // Who comes this way has no address.

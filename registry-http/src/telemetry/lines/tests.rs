@@ -58,7 +58,7 @@ fn json(keys: Keys, log: &Log, say: impl FnOnce()) -> (String, Value) {
     let written = Written::default();
     let lines = tracing_subscriber::fmt().with_writer(written.clone());
     let lines = lines.fmt_fields(JsonFields::new());
-    let lines = lines.event_format(Json::new(keys, log)).finish();
+    let lines = lines.event_format(Fields::new(keys, log)).finish();
     tracing::subscriber::with_default(lines, say);
     let line = written.line();
     let value = serde_json::from_str(&line).unwrap();
@@ -121,21 +121,41 @@ fn levels_are_called_as_logrus_calls_them() {
 }
 
 #[test]
-fn json_has_all_of_it_too() {
-    let (line, value) = json(Keys::Ours, &log(json!({"environment": "prod"})), say);
-    assert!(line.starts_with(r#"{"timestamp":"2"#), "{line}");
+fn json_has_the_names_of_logrus() {
+    let fields = json!({"environment": "prod", "n": 5, "l": [1]});
+    let (line, value) = json(Keys::Json, &log(fields), say);
+    assert!(line.starts_with(r#"{"time":"2"#), "{line}");
     let expected = json!({
-        "level": "WARN",
-        "message": "it is so",
+        "level": "warning",
+        "msg": "it is so",
         "error": "opening the tape store: torn",
         "count": 3,
         "tries": -1,
         "on": true,
-        "target": module_path!(),
-        "span": {"id": "0123", "path": "/v2/", "name": "request"},
+        "request.id": "0123",
+        "request.path": "/v2/",
         "environment": "prod",
+        "n": 5,
+        "l": [1],
     });
-    assert_eq!(timeless(value, "timestamp"), expected);
+    assert_eq!(timeless(value, "time"), expected);
+}
+
+#[test]
+fn text_has_the_form_of_logrus() {
+    let written = Written::default();
+    let lines = tracing_subscriber::fmt().with_writer(written.clone());
+    let lines = lines.fmt_fields(JsonFields::new());
+    let log = log(json!({"environment": "a b", "n": 5, "l": ["x"], "none": ""}));
+    let lines = lines.event_format(Fields::new(Keys::Text, &log)).finish();
+    tracing::subscriber::with_default(lines, say);
+    let line = written.line();
+    let (time, rest) = line.split_once(' ').unwrap();
+    let time = time.strip_prefix("time=\"").unwrap();
+    let time = time.strip_suffix('"').unwrap();
+    assert!(time.parse::<Timestamp>().is_ok(), "{line}");
+    let expected = r#"level=warning msg="it is so" error="opening the tape store: torn" count=3 tries=-1 on=true request.id=0123 request.path=/v2/ environment="a b" l="[\"x\"]" n=5 none="#;
+    assert_eq!(rest, expected);
 }
 
 #[test]
@@ -166,12 +186,12 @@ fn nothing_takes_a_name_that_is_there() {
 #[test]
 fn what_hides_is_written_otherwise_and_is_the_same() {
     let hidden = "\u{1b}\u{7f}\u{9b}\u{202e}\u{e0001}é\"\\\n";
-    for keys in [Keys::Ours, Keys::Logstash] {
+    for (keys, message) in [(Keys::Json, "msg"), (Keys::Logstash, "message")] {
         let (line, value) = json(keys, &log(json!({hidden: hidden})), || {
             tracing::info!(hidden, "{hidden}");
         });
         assert!(line.chars().all(is_printable), "{line:?}");
-        for key in ["hidden", "message", hidden] {
+        for key in ["hidden", message, hidden] {
             assert_eq!(value[key], hidden);
         }
     }
@@ -190,7 +210,7 @@ fn the_caller_is_told_where_it_was_asked_for() {
     let line = line!() + 1;
     let say = || tracing::info!("so");
     let place = format!("{}:{line}", file!());
-    for keys in [Keys::Ours, Keys::Logstash] {
+    for keys in [Keys::Json, Keys::Logstash] {
         assert_eq!(json(keys, &log, say).1["file"], *place);
     }
     assert!(text(&log, say).contains(&format!("{place}: so")));

@@ -110,7 +110,7 @@ fn file_own() {
     let text = "version: 0.1\nstorage: {filesystem: {rootdirectory: a, durability: relaxed}}\n\
                 extensions: {limits: {connections: 7}}\n";
     let (_dir, served) = super::serve(text, &[("REGISTRY_HTTP_ADDR", "127.0.0.1:0")]);
-    assert_eq!(served.unwrap().log.count("WARN"), 0);
+    assert_eq!(served.unwrap().log.count("level=warning"), 0);
     let checked = check(
         &format!("{}limits: {{connections: 7}}\n", super::MEMORY),
         &[],

@@ -43,7 +43,7 @@ fn storage_filesystem_maxthreads() {
             .status,
         200
     );
-    assert_eq!(served.log.count("WARN"), 0);
+    assert_eq!(served.log.count("level=warning"), 0);
     let refused = files("maxthreads: few");
     assert!(refused.problem().contains("maxthreads"), "{refused:?}");
     assert_eq!(files("").value("storage.filesystem.maxthreads"), "100");
@@ -117,7 +117,7 @@ fn storage_redirect() {
         let server = super::server(&format!("  redirect: {{disable: {disable}}}\n"));
         let digest = server.push_blob("a", b"content");
         assert_eq!(server.get(&format!("/v2/a/blobs/{digest}")).status, 200);
-        assert_eq!(server.process.log.count("WARN"), 0);
+        assert_eq!(server.process.log.count("level=warning"), 0);
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn odd_lines_are_named_and_the_others_log_in() {
     assert_eq!(login(&server, "alice", "a"), 200);
     assert_eq!(login(&server, "md5", "b"), 401);
     let log = server.process.log.lines().join("\n");
-    let named = "line 1: the hash of user \"md5\" is not bcrypt";
+    let named = r#"line 1: the hash of user \"md5\" is not bcrypt"#;
     assert!(log.contains(named), "{log}");
     assert_eq!(log.matches("of a cost below 10").count(), 1, "{log}");
     assert!(!log.contains("apr1"), "{log}");
@@ -79,8 +79,8 @@ pub(crate) fn a_missing_file_is_made_and_its_password_told_once() {
     let server = restart(Server::start("inmemory"));
     let log = server.process.log.lines().join("\n");
     assert_eq!(log.matches("password=").count(), 1, "{log}");
-    let password = log.split("password=\"").nth(1).unwrap_or_default();
-    let password = password.split('"').next().unwrap();
+    let password = log.split("password=").nth(1).unwrap_or_default();
+    let password = password.split_whitespace().next().unwrap_or_default();
     assert!(password.len() > 40, "{log}");
     assert_eq!(login(&server, "docker", password), 200);
     let server = restart(server);
