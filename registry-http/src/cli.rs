@@ -295,7 +295,8 @@ fn start() -> Result<Runtime, Error> {
     })
 }
 
-/// Serves until the first signal, and drains until the second.
+/// Serves until the first signal, and drains until the second. That requests had to be cut is told
+/// by the exit code, as distribution tells it.
 async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
     let mut signals = Signals::new()?;
     let mut hangup = listen(SignalKind::hangup())?;
@@ -310,7 +311,7 @@ async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
     }));
     loop {
         tokio::select! {
-            () = &mut serving => return Ok(ExitCode::SUCCESS),
+            all = &mut serving => return Ok(exit(all)),
             () = signals.next() => break,
             _ = hangup.recv() => reload(Arc::clone(&authenticator)),
         }
@@ -318,7 +319,7 @@ async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
     tracing::info!("stopping: what has begun may end");
     let _ = stop.send(());
     tokio::select! {
-        () = &mut serving => Ok(ExitCode::SUCCESS),
+        all = &mut serving => Ok(exit(all)),
         () = signals.next() => {
             tracing::warn!("stopped at once by a second signal");
             Ok(ExitCode::FAILURE)

@@ -144,9 +144,9 @@ impl Server {
         Arc::clone(&self.app.authenticator)
     }
 
-    /// Answers until `shutdown`, and then for as long as `http.draintimeout` what has begun.
-    /// Dropping the future cuts every connection.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+    /// Answers until `shutdown`, and then for as long as `http.draintimeout` what has begun;
+    /// `false` if that was too short for some of it. Dropping the future cuts every connection.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> bool {
         let app = self.app;
         let metrics = app.metrics.clone();
         let registry = self.registry.clone();
@@ -176,15 +176,17 @@ impl Server {
             }
         };
         let serving = async { tokio::join!(answering, debug::serve(debug, limits, stopped)) };
-        tokio::select! {
-            ((), ()) = serving => {}
-            () = purge(self.registry, self.purging, metrics) => {}
-            () = checks.run(health) => {}
-        }
+        let all = tokio::select! {
+            (all, ()) = serving => all,
+            () = purge(self.registry, self.purging, metrics) => true,
+            () = checks.run(health) => true,
+        };
         // What was begun for connections that are cut now.
-        if timeout(LAST_CHANGES, registry.drained()).await.is_err() {
+        let drained = timeout(LAST_CHANGES, registry.drained()).await.is_ok();
+        if !drained {
             tracing::warn!("changes of the store have not ended in time");
         }
+        all && drained
     }
 }
 

@@ -68,14 +68,15 @@ pub(crate) struct AcceptLimits {
     pub(crate) drain: Duration,
 }
 
-/// Serves until `shutdown`, then lets requests end for as long as `limits.drain`. Dropping the
-/// future cuts every connection.
+/// Serves until `shutdown`, then lets requests end for as long as `limits.drain`; says whether all
+/// did. Dropping the future cuts every connection.
 pub(crate) async fn serve<L, S>(
     mut listener: L,
     service: S,
     limits: AcceptLimits,
     shutdown: impl Future<Output = ()>,
-) where
+) -> bool
+where
     L: Listen,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S: Send + Sync + 'static,
@@ -125,13 +126,15 @@ pub(crate) async fn serve<L, S>(
             report(ended);
         }
     });
-    if ended.await.is_err() {
+    let all = ended.await.is_ok();
+    if !all {
         tracing::warn!(
             connections = tasks.len(),
             "cutting connections that did not end in time"
         );
         tasks.shutdown().await;
     }
+    all
 }
 
 async fn hold(_slot: OwnedSemaphorePermit, connection: impl Future<Output = ()>) {

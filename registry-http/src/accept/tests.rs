@@ -35,7 +35,7 @@ async fn soon<F: Future>(future: F) -> F::Output {
 struct Running {
     addr: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
-    ended: tokio::task::JoinHandle<()>,
+    ended: tokio::task::JoinHandle<bool>,
 }
 
 impl Running {
@@ -520,7 +520,7 @@ async fn at_shutdown_requests_end_and_idle_connections_close() {
     let answer = busy.receive_all().await;
     assert!(answer.contains("Connection: close"), "{answer}");
     assert!(answer.ends_with("ok"), "{answer}");
-    soon(running.ended).await.unwrap();
+    assert!(soon(running.ended).await.unwrap());
 }
 
 #[tokio::test]
@@ -535,7 +535,7 @@ async fn what_does_not_end_in_time_is_cut() {
     soon(arrived.recv()).await.unwrap();
     let begun = Instant::now();
     running.stop();
-    soon(running.ended).await.unwrap();
+    assert!(!soon(running.ended).await.unwrap());
     assert!(begun.elapsed() >= SHORT);
     assert_eq!(busy.receive_all().await, "");
 }

@@ -127,7 +127,7 @@ pub(crate) fn what_has_not_ended_after_the_drain_timeout_is_cut() {
     let mut server = start("http: {draintimeout: 100ms}\n");
     let _upload = begin_upload(&server, b"never ends", 5);
     server.process.signal("TERM");
-    assert_eq!(server.process.end().code(), Some(0));
+    assert_eq!(server.process.end().code(), Some(1));
     let line = server.process.log.wait("cutting connections");
     assert!(line.contains("connections="), "{line}");
 }
