@@ -14,6 +14,10 @@ use registry_core::storage::OpenMode;
 
 use crate::error::{Holder, OpenError};
 
+/// How often the list of locks is read for one that is known to be there: the kernel tells it page by
+/// page, and locks of others that come and go meanwhile move it past who reads.
+const LOOKS: usize = 10;
+
 /// Held for as long as the store is open. It is on the directory itself, so that no file is
 /// needed and a read-only mount will do.
 #[derive(Debug)]
@@ -83,8 +87,15 @@ fn lock(dir: &Path, kind: fn(&File) -> Result<(), TryLockError>) -> Result<File,
 
 fn holder_of(root: &File) -> io::Result<Holder> {
     let metadata = root.metadata()?;
-    let locks = fs::read_to_string("/proc/locks")?;
-    Ok(named(holder_in(&locks, metadata.dev(), metadata.ino())))
+    let mut holder = None;
+    for _ in 0..LOOKS {
+        let locks = fs::read_to_string("/proc/locks")?;
+        holder = holder_in(&locks, metadata.dev(), metadata.ino());
+        if holder.is_some() {
+            break;
+        }
+    }
+    Ok(named(holder))
 }
 
 fn named(pid: Option<u32>) -> Holder {
