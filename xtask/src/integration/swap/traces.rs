@@ -88,7 +88,7 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
         shelf.check(from, ours)?;
         shelf.check_gone(from)?;
         let rotten = format!("/v2/{ROTTEN}/manifests/latest");
-        from.request("GET", &rotten, &[], b"")?.expect(500)?;
+        from.request("GET", &rotten, &[], b"")?.expect(404)?;
         Ok(())
     })?;
     // What was torn is pushed again, in a folder that is there already.
@@ -217,7 +217,7 @@ fn tear(writer: &mut Writer<'_>, tree: &Tree, torn: &mut Torn) -> Result<()> {
         writer.shelf.remove_revision(TORN, &digest);
     }
 
-    // Not absent, and so no 404: there are bytes, and they are others.
+    // Absent for who reads, until it is pushed again; but no collection takes it for that.
     let image = writer.image(ROTTEN, MANIFEST, 6000, Some("latest"))?;
     images.push((ROTTEN, 6000, Some("latest".to_owned())));
     let digest = text(&image["digest"])?;
