@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::accept::Passed;
 use crate::check::{CheckArguments, Question, Report};
 use crate::collect::{self, CollectArguments};
-use crate::config::{Config, Source};
+use crate::config::{Config, LogLevel, Source};
 #[cfg(feature = "htpasswd")]
 use crate::htpasswd;
 use crate::image::{self, Called, Next};
@@ -64,11 +64,20 @@ enum Command {
         arguments: Vec<OsString>,
     },
     /// Remove what no manifest needs
+    #[command(args_override_self = true)]
     GarbageCollect {
         #[command(flatten)]
         arguments: CollectArguments,
-        /// Configuration of the store; no server may be writing to it
+        /// Configuration of the store, else REGISTRY_CONFIGURATION_PATH names it; no server may be
+        /// writing to it, but for a dry run
         config: Option<PathBuf>,
+    },
+    /// There are no completions for shells in this release
+    #[command(hide = true)]
+    Completion {
+        /// Which shell
+        #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+        shell: Vec<OsString>,
     },
 }
 
@@ -170,6 +179,12 @@ fn work(
         Some(Command::GarbageCollect { arguments, config }) => (Work::Collect(arguments), config),
         #[cfg(feature = "htpasswd")]
         Some(Command::Htpasswd { arguments }) => (Work::Htpasswd(arguments), None),
+        Some(Command::Completion { .. }) => {
+            return Err(Arguments::command().error(
+                ErrorKind::InvalidSubcommand,
+                "there are no completions for shells in this release",
+            ));
+        }
         None => (Work::Serve, None),
     };
     let variable = || {
@@ -181,6 +196,13 @@ fn work(
     let source = named
         .or_else(variable)
         .map_or(Source::BuiltIn, Source::File);
+    if matches!((&work, &source), (Work::Collect(_), Source::BuiltIn)) {
+        return Err(Arguments::command().error(
+            ErrorKind::MissingRequiredArgument,
+            "garbage-collect wants the configuration of the store: name its file, or set \
+             REGISTRY_CONFIGURATION_PATH; the built-in one is for `serve` alone",
+        ));
+    }
     Ok((work, source))
 }
 
@@ -255,7 +277,10 @@ fn collect(
     source: &Source,
     variables: &[(String, String)],
 ) -> Result<ExitCode, Error> {
-    let config = Config::load_to_maintain(source, variables)?;
+    let mut config = Config::load_to_maintain(source, variables)?;
+    if arguments.quiet() {
+        config.log.level = LogLevel::Error;
+    }
     let progress = arguments.progress();
     telemetry::open(&config.log, progress.log());
     run_unless_stopped(async move {
@@ -457,6 +482,71 @@ mod tests {
     }
 
     #[test]
+    fn flags_take_values_as_those_of_go_do() {
+        let table: [(&[&str], [bool; 3]); 12] = [
+            (&[], [false, false, false]),
+            (&["-dmq"], [true, true, true]),
+            (&["-dm=true"], [true, true, false]),
+            (&["-m", "-m"], [false, true, false]),
+            (&["--delete-untagged=true"], [false, true, false]),
+            (&["--dry-run=1", "-m=T"], [true, true, false]),
+            (&["--dry-run=0", "-m=f"], [false, false, false]),
+            (&["-d=false", "--quiet=False"], [false, false, false]),
+            (&["--dry-run=TRUE", "--quiet=t"], [true, false, true]),
+            (&["-d", "-d=F"], [false, false, false]),
+            (&["--dry-run=FALSE", "-m=True"], [false, true, false]),
+            (&["--quiet", "--quiet=false"], [false, false, false]),
+        ];
+        let collect = |flags: &[&str]| {
+            let line = [&["registry", "garbage-collect"], flags, &["x.yml"]].concat();
+            work(line.iter().map(OsString::from), &[])
+        };
+        for (flags, expected) in table {
+            let (work, source) = collect(flags).unwrap();
+            let Work::Collect(arguments) = work else {
+                panic!("{work:?}");
+            };
+            assert_eq!(arguments.flags(), expected, "{flags:?}");
+            assert_eq!(source, Source::File(PathBuf::from("x.yml")), "{flags:?}");
+        }
+        for flag in [
+            "--dry-run=maybe",
+            "-m=yes",
+            "-d=",
+            "--quiet=2",
+            "--dry-run=tRUE",
+        ] {
+            let error = collect(&[flag]).unwrap_err();
+            assert!(error.use_stderr(), "{flag}");
+        }
+    }
+
+    #[test]
+    fn a_collection_is_told_of_which_store() {
+        let error = parse(&["garbage-collect", "-d"], &[]).unwrap_err();
+        assert!(error.use_stderr(), "{error}");
+        assert!(
+            error.to_string().contains("REGISTRY_CONFIGURATION_PATH"),
+            "{error}"
+        );
+        let variable = [("REGISTRY_CONFIGURATION_PATH", "/a")];
+        let source = parse(&["garbage-collect"], &variable).unwrap();
+        assert_eq!(source, Source::File(PathBuf::from("/a")));
+    }
+
+    #[test]
+    fn completions_are_said_not_to_be_there() {
+        for arguments in [
+            &["completion"][..],
+            &["completion", "bash", "--no-descriptions"],
+        ] {
+            let error = parse(arguments, &[]).unwrap_err();
+            assert!(error.use_stderr(), "{error}");
+            assert!(error.to_string().contains("no completions"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_check_takes_what_serving_takes() {
         for (arguments, expected) in [
             (&["check"][..], Source::BuiltIn),
@@ -504,6 +594,7 @@ mod tests {
             (&["help"][..], "garbage-collect"),
             (&["--help"], "garbage-collect"),
             (&["help", "garbage-collect"], "--dry-run"),
+            (&["help", "serve"], "YAML file"),
         ] {
             let help = parse(arguments, &[]).unwrap_err();
             assert!(!help.use_stderr(), "{arguments:?}");

@@ -5,7 +5,7 @@ mod progress;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use registry_core::access::Secret;
 use registry_core::registry::{Amount, CollectOptions, Collected, Fate, Seen};
 use registry_core::storage::OpenMode;
@@ -23,13 +23,31 @@ use crate::server::{self, Error};
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct CollectArguments {
     /// Do everything except remove anything
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(
+        default_missing_value = "true",
+        default_value = "false",
+        hide_default_value = true
+    )]
+    #[arg(action = ArgAction::Set, value_parser = go_bool)]
     dry_run: bool,
     /// Remove manifests that no tag, no index and no subject holds, too
-    #[arg(short = 'm', long)]
+    #[arg(short = 'm', long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(
+        default_missing_value = "true",
+        default_value = "false",
+        hide_default_value = true
+    )]
+    #[arg(action = ArgAction::Set, value_parser = go_bool)]
     delete_untagged: bool,
     /// Say nothing
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(
+        default_missing_value = "true",
+        default_value = "false",
+        hide_default_value = true
+    )]
+    #[arg(action = ArgAction::Set, value_parser = go_bool)]
     quiet: bool,
     /// Destroy what nothing needs at once, instead of a day after it went into the trash
     #[arg(long)]
@@ -39,10 +57,29 @@ pub(crate) struct CollectArguments {
     json: bool,
 }
 
+/// A flag's value as Go's `strconv.ParseBool` takes it.
+fn go_bool(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("true or false is wanted"),
+    }
+}
+
 /// How long what went into the trash stays there.
 const QUARANTINE: Duration = Duration::from_secs(24 * 3600);
 
 impl CollectArguments {
+    /// Whether nothing is to be said, but why it did not work.
+    pub(crate) fn quiet(self) -> bool {
+        self.quiet
+    }
+
+    #[cfg(test)]
+    pub(crate) fn flags(self) -> [bool; 3] {
+        [self.dry_run, self.delete_untagged, self.quiet]
+    }
+
     /// How those who wait are told, if they want to be told anything but the end.
     pub(crate) fn progress(self) -> Shown {
         match self.quiet || self.json {
