@@ -49,7 +49,7 @@ pub(crate) async fn check(factories: &Factories, mut config: Config, report: &mu
     for warning in config.take_warnings() {
         report.warning(&warning);
     }
-    if let Some(refusal) = config.refusal() {
+    for refusal in config.refusals() {
         report.problem(&refusal);
     }
     if let Err(error) = probe() {

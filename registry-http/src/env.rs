@@ -5,7 +5,7 @@ use figment::value::{Dict, Value};
 
 use crate::config::known::{self, Node};
 use crate::config::layers::{Layers, Origin, Step, find};
-use crate::config::{ConfigError, Notes};
+use crate::config::{ConfigError, NOT_DRIVERS, Notes, misspelt};
 use crate::yaml;
 
 const PREFIX: &str = "REGISTRY_";
@@ -38,7 +38,7 @@ pub(crate) fn apply(
     for (rest, name, value) in variables {
         let merged = Value::from(layers.merged());
         let Some((path, node)) = resolve(known::tree(), Some(&merged), rest) else {
-            notes.warn(unknown(name));
+            note_unknown(name, rest, value, &merged, notes)?;
             continue;
         };
         let value = parse(name, value, node)?;
@@ -121,7 +121,19 @@ fn resolve(
             return Some((path, node));
         }
     }
-    node.open.then(|| new_key(rest))
+    node.open.then(|| match item_of(rest) {
+        Some((list, index)) if node.of_lists => {
+            let key = Step::Key(list.to_ascii_lowercase());
+            (vec![key, Step::Index(index)], None)
+        }
+        _ => new_key(rest),
+    })
+}
+
+/// A list and the number of an item: `X-A_0`.
+fn item_of(rest: &str) -> Option<(&str, usize)> {
+    let (list, index) = rest.rsplit_once('_')?;
+    Some((list, index.parse().ok()?))
 }
 
 type Candidate<'c> = (&'c str, &'c str, Option<&'static Node>);
@@ -133,6 +145,7 @@ fn resolve_free(value: Option<&Value>, rest: &str) -> Option<(Vec<Step>, Option<
             let existing = dict.keys().find(|key| key.eq_ignore_ascii_case(rest));
             Some(existing.map_or_else(|| new_key(rest), |key| (vec![Step::Key(key.clone())], None)))
         }
+        Value::Array(..) => Some((vec![Step::Index(rest.parse().ok()?)], None)),
         Value::Empty(..) => Some(new_key(rest)),
         _ => None,
     }
@@ -165,7 +178,8 @@ fn index(
 fn strip<'r>(rest: &'r str, part: &str) -> Option<&'r str> {
     let head = rest.get(..part.len())?;
     let tail = &rest[part.len()..];
-    if !head.eq_ignore_ascii_case(part) {
+    // As in distribution, where `REGISTRY_http_addr` is no variable.
+    if head != part.to_ascii_uppercase() {
         return None;
     }
     match tail.strip_prefix('_') {
@@ -175,13 +189,90 @@ fn strip<'r>(rest: &'r str, part: &str) -> Option<&'r str> {
     }
 }
 
-fn unknown(name: &str) -> String {
+/// A name that stands for no key is a word in the log, unless it was to protect or to choose a
+/// driver.
+fn note_unknown(
+    name: &str,
+    rest: &str,
+    value: &str,
+    merged: &Value,
+    notes: &mut Notes,
+) -> Result<(), ConfigError> {
     let known = known::variables();
     let nearest = known::nearest(name, known.iter().map(String::as_str));
-    match nearest {
+    if !is_of_kubernetes(rest, value) {
+        refuse_driver(name, rest, nearest, merged)?;
+        let hint = match nearest {
+            Some(nearest) => {
+                format!("no such variable is known, did you mean {nearest}? If not, take it away: ")
+            }
+            None => "no such variable is known: ".to_owned(),
+        };
+        if misspelt::variable(name, rest, &hint, notes) {
+            return Ok(());
+        }
+    }
+    notes.warn(match nearest {
         Some(nearest) => format!("unknown variable {name}; did you mean {nearest}?"),
         None => format!("unknown variable {name}"),
+    });
+    Ok(())
+}
+
+/// `REGISTRY_STORAGE_<driver>_…` of a driver that nobody knows: another store is wanted than the
+/// one that would be served.
+fn refuse_driver(
+    name: &str,
+    rest: &str,
+    nearest: Option<&str>,
+    merged: &Value,
+) -> Result<(), ConfigError> {
+    let Some(kind) = rest
+        .strip_prefix("STORAGE_")
+        .filter(|kind| !kind.is_empty())
+    else {
+        return Ok(());
+    };
+    let known = known::node(&["storage"]).map(|node| &node.keys);
+    if known.is_some_and(|keys| keys.keys().any(|key| strip(kind, key).is_some())) {
+        return Ok(());
     }
+    let kind = kind.split('_').next().unwrap_or(kind).to_ascii_lowercase();
+    let storage = merged.as_dict().and_then(|root| root.get("storage"));
+    let drivers = storage
+        .and_then(Value::as_dict)
+        .into_iter()
+        .flat_map(Dict::keys);
+    let drivers: Vec<&str> = drivers
+        .map(String::as_str)
+        .filter(|key| !NOT_DRIVERS.contains(key))
+        .collect();
+    let mut message = format!("no storage driver {kind:?} is known");
+    if !drivers.is_empty() {
+        message += &format!(", and {} is configured", drivers.join(", "));
+    }
+    if let Some(nearest) = nearest {
+        message += &format!("; did you mean {nearest}?");
+    }
+    Err(ConfigError::Value {
+        key: format!("storage.{kind}"),
+        origin: Origin::Variable(name.to_owned()),
+        message,
+    })
+}
+
+/// Whether Kubernetes makes this variable for a service, such as one called `registry-auth`.
+fn is_of_kubernetes(rest: &str, value: &str) -> bool {
+    let parts: Vec<&str> = rest.split('_').collect();
+    let is_number = |part: &str| part.parse::<u16>().is_ok();
+    let of_port = |parts: &[&str]| match *parts {
+        ["PORT", number, "TCP" | "UDP" | "SCTP", ..] => is_number(number),
+        ["PORT"] => value.contains("://"),
+        ["SERVICE", "HOST"] => true,
+        ["SERVICE", "PORT", ..] => is_number(value),
+        _ => false,
+    };
+    (0..parts.len()).any(|at| of_port(&parts[at..]))
 }
 
 /// A variable for a whole section forgets what the file has in it: the user is told what.

@@ -193,6 +193,8 @@ pub(crate) struct Node {
     pub(crate) aliases: BTreeMap<&'static str, &'static str>,
     pub(crate) item: Option<Box<Self>>,
     pub(crate) open: bool,
+    /// Of one that is open: whether lists of texts stand there.
+    pub(crate) of_lists: bool,
 }
 
 impl Node {
@@ -202,12 +204,14 @@ impl Node {
     }
 
     fn grow(&mut self, path: &'static str) -> &mut Self {
+        let of_lists = path.ends_with("headers.*");
         let mut node = self;
         for key in path.split('.') {
             node = match key {
                 "[]" => node.item.get_or_insert_default(),
                 "*" => {
                     node.open = true;
+                    node.of_lists = of_lists;
                     return node;
                 }
                 key => node.keys.entry(key).or_default(),
@@ -268,6 +272,17 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
         .filter(|(distance, _)| *distance <= bound)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
+}
+
+/// All keys and sections that are so many names deep, for comparison.
+pub(crate) fn sections(depth: usize) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter_map(move |path| {
+        let mut ends = path
+            .match_indices('.')
+            .map(|(at, _)| at)
+            .chain([path.len()]);
+        ends.nth(depth.checked_sub(1)?).map(|end| &path[..end])
+    })
 }
 
 /// All variables that stand for a key of their own, for comparison.

@@ -11,6 +11,7 @@ pub(crate) mod duration;
 pub(crate) mod effective;
 pub(crate) mod known;
 pub(crate) mod layers;
+pub(crate) mod misspelt;
 mod refuse;
 mod settings;
 pub(crate) mod status;
@@ -25,6 +26,7 @@ use registry_core::rules::Immutable;
 
 use self::layers::Layers;
 pub use self::layers::Origin;
+use self::misspelt::Refusal;
 use self::settings::Root;
 pub use self::settings::{
     Debug, FileCheck, Health, Http, HttpCheck, Limits, Log, LogFormat, LogLevel, Net, Pace,
@@ -53,7 +55,7 @@ no configuration was given: the built-in one counts (a filesystem under ./regist
 const EMBEDDED_NAME: &str = "the built-in configuration";
 
 /// Keys of `storage` that are not the name of a driver.
-const NOT_DRIVERS: [&str; 5] = ["cache", "delete", "maintenance", "redirect", "tag"];
+pub(crate) const NOT_DRIVERS: [&str; 5] = ["cache", "delete", "maintenance", "redirect", "tag"];
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +107,8 @@ pub enum Source {
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     warnings: Vec<String>,
+    /// Names that were to protect.
+    refusals: Vec<Refusal>,
 }
 
 impl Notes {
@@ -183,9 +187,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]: also of what would leave the registry less protected than was asked for.
     pub fn load(source: &Source, variables: &[(String, String)]) -> Result<Self, ConfigError> {
-        let config = Self::load_to_maintain(source, variables)?;
-        refuse::check(&config.layers)?;
-        Ok(config)
+        Self::load_to_maintain(source, variables)?.unless_refused()
     }
 
     /// The same for work on the store alone, to which nobody has access by it.
@@ -218,9 +220,14 @@ impl Config {
         text: &str,
         variables: &[(String, String)],
     ) -> Result<Self, ConfigError> {
-        let config = Self::read(name, text, variables)?;
-        refuse::check(&config.layers)?;
-        Ok(config)
+        Self::read(name, text, variables)?.unless_refused()
+    }
+
+    fn unless_refused(self) -> Result<Self, ConfigError> {
+        match self.refusals().into_iter().next() {
+            Some(refusal) => Err(refusal),
+            None => Ok(self),
+        }
     }
 
     fn read(name: &str, text: &str, variables: &[(String, String)]) -> Result<Self, ConfigError> {
@@ -244,7 +251,7 @@ impl Config {
         let (root, unwanted) =
             typed::typed::<Root>(&value, &[]).map_err(|error| layers.explain(error))?;
         for key in unwanted {
-            note_unwanted(&key, &value, &layers, &mut notes);
+            note_unwanted(&key, &value, &layers, &mut notes)?;
         }
         root.settle(layers, driver, auth, notes)
     }
@@ -271,7 +278,10 @@ impl Config {
             .iter()
             .map(|key| match known(&key.path) {
                 true => not_honoured(&key.path, &self.layers),
-                false => unknown(&key.path, key.wanted.iter().copied(), &self.layers),
+                false => {
+                    let nearest = nearest(&key.path, key.wanted.iter().copied());
+                    unknown(&key.path, nearest, &self.layers)
+                }
             })
             .collect()
     }
@@ -345,46 +355,88 @@ fn take_driver(merged: &mut Dict, layers: &Layers) -> Result<Driver, ConfigError
 }
 
 /// A key that no setting took: known and not honoured, or not known at all.
-fn note_unwanted(key: &Unwanted, root: &Value, layers: &Layers, notes: &mut Notes) {
+fn note_unwanted(
+    key: &Unwanted,
+    root: &Value,
+    layers: &Layers,
+    notes: &mut Notes,
+) -> Result<(), ConfigError> {
     let parent = &key.path[..key.path.len().saturating_sub(1)];
+    let keys: Vec<&str> = key.path.iter().map(String::as_str).collect();
+    let value = root.as_dict().and_then(|root| layers::find(root, &keys));
     if known::node(&key.path).is_none() {
         let siblings = known::node(parent)
             .into_iter()
             .flat_map(|node| node.keys.keys());
         let names = siblings.chain(key.wanted).copied();
-        notes.warn(unknown(&key.path, names, layers));
-        return;
+        note_unknown(&key.path, value, names, layers, notes);
+        return Ok(());
     }
-    notes.warn(not_honoured(&key.path, layers));
-    let keys: Vec<&str> = key.path.iter().map(String::as_str).collect();
-    if let Some(value) = root.as_dict().and_then(|root| layers::find(root, &keys)) {
-        note_unknown_below(&mut key.path.clone(), value, layers, notes);
+    if !refuse::is_refused(&key.path, layers) {
+        notes.warn(not_honoured(&key.path, layers));
+    }
+    match value {
+        Some(value) => note_unknown_below(&mut key.path.clone(), value, layers, notes),
+        None => Ok(()),
+    }
+}
+
+fn note_unknown<'n>(
+    path: &[String],
+    value: Option<&Value>,
+    names: impl IntoIterator<Item = &'n str>,
+    layers: &Layers,
+    notes: &mut Notes,
+) {
+    let nearest = nearest(path, names);
+    let hint = match &nearest {
+        Some(nearest) => {
+            format!("no such key is known, did you mean `{nearest}`? If not, remove it: ")
+        }
+        None => "no such key is known: ".to_owned(),
+    };
+    if !misspelt::key(path, value, &hint, layers, notes) {
+        notes.warn(unknown(path, nearest, layers));
     }
 }
 
 /// Within a section that is not honoured, names nobody knows are still worth a word.
-fn note_unknown_below(path: &mut Vec<String>, value: &Value, layers: &Layers, notes: &mut Notes) {
+fn note_unknown_below(
+    path: &mut Vec<String>,
+    value: &Value,
+    layers: &Layers,
+    notes: &mut Notes,
+) -> Result<(), ConfigError> {
     let Some(node) = known::node(path) else {
-        return;
+        return Ok(());
     };
+    let wrong = match value {
+        Value::String(..) | Value::Array(..) if !node.keys.is_empty() => "a section",
+        Value::String(..) | Value::Dict(..) if node.item.is_some() => "a list",
+        _ => "",
+    };
+    if !wrong.is_empty() {
+        return Err(layers.refuse(path, format!("{wrong} is wanted here")));
+    }
     let children: Vec<(String, &Value)> = match value {
         Value::Dict(_, dict) => dict
             .iter()
             .map(|(key, value)| (key.clone(), value))
             .collect(),
         Value::Array(_, items) => (0..).map(|n: usize| n.to_string()).zip(items).collect(),
-        _ => return,
+        _ => return Ok(()),
     };
     for (key, value) in children {
         let known = node.open || node.item.is_some() || node.keys.contains_key(key.as_str());
         path.push(key);
         if known {
-            note_unknown_below(path, value, layers, notes);
+            note_unknown_below(path, value, layers, notes)?;
         } else if !node.is_leaf() {
-            notes.warn(unknown(path, node.keys.keys().copied(), layers));
+            note_unknown(path, Some(value), node.keys.keys().copied(), layers, notes);
         }
         path.pop();
     }
+    Ok(())
 }
 
 fn not_honoured(path: &[String], layers: &Layers) -> String {
@@ -396,26 +448,21 @@ fn not_honoured(path: &[String], layers: &Layers) -> String {
     }
 }
 
-fn unknown<'n>(
-    path: &[String],
-    names: impl IntoIterator<Item = &'n str>,
-    layers: &Layers,
-) -> String {
+fn unknown(path: &[String], nearest: Option<String>, layers: &Layers) -> String {
     let key = path.join(".");
     let origin = layers.origin(path);
-    let (name, parent) = path
-        .split_last()
-        .map_or(("", &[][..]), |(name, parent)| (name, parent));
-    match known::nearest(name, names) {
-        Some(nearest) => {
-            let nearest: Vec<&str> = parent.iter().map(String::as_str).chain([nearest]).collect();
-            format!(
-                "unknown key `{key}` ({origin}); did you mean `{}`?",
-                nearest.join(".")
-            )
-        }
+    match nearest {
+        Some(nearest) => format!("unknown key `{key}` ({origin}); did you mean `{nearest}`?"),
         None => format!("unknown key `{key}` ({origin})"),
     }
+}
+
+/// The key that was probably meant, however its letters are.
+fn nearest<'n>(path: &[String], names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    let (name, parent) = path.split_last()?;
+    let nearest = known::nearest(&name.to_ascii_lowercase(), names)?;
+    let keys: Vec<&str> = parent.iter().map(String::as_str).chain([nearest]).collect();
+    Some(keys.join("."))
 }
 
 #[cfg(test)]

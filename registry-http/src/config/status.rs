@@ -38,7 +38,7 @@ pub(crate) fn status(key: &Described, factories: &Factories) -> Status {
     let Ok(config) = Config::read(NAME, &probe(key), &[]) else {
         return Status::Honoured;
     };
-    match config.refusal() {
+    match config.refusals().into_iter().next() {
         Some(ConfigError::Value { message, .. }) => return Status::Refused(message),
         Some(other) => return Status::Refused(other.to_string()),
         None => {}

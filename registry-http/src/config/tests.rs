@@ -7,6 +7,7 @@ use registry_core::manifest::{Children, Platform, UrlRule as _};
 use super::*;
 
 mod access;
+mod refused;
 mod warned;
 
 const SMALL: &str = "version: 0.1\nstorage: {inmemory: }\n";

@@ -112,6 +112,29 @@ fn variables_do_what_users_mean() {
             r#"{"http":{"headers":{"x-frame-options":["DENY"]}}}"#,
         ),
         (
+            "",
+            &[
+                ("REGISTRY_HTTP_HEADERS_X-CONTENT-TYPE-OPTIONS_0", "foo"),
+                ("REGISTRY_HTTP_HEADERS_X-CONTENT-TYPE-OPTIONS_1", "bar"),
+            ],
+            r#"{"http":{"headers":{"x-content-type-options":["foo","bar"]}}}"#,
+        ),
+        (
+            "http: {headers: {X-A: [b, c]}}",
+            &[("REGISTRY_HTTP_HEADERS_X-A_1", "d")],
+            r#"{"http":{"headers":{"X-A":["b","d"]}}}"#,
+        ),
+        (
+            "log: {fields: {a: b}}",
+            &[("REGISTRY_LOG_FIELDS_A_0", "c")],
+            r#"{"log":{"fields":{"a":"b","a_0":"c"}}}"#,
+        ),
+        (
+            "",
+            &[("REGISTRY_http_addr", ":5000"), ("REGISTRY_HTTP_addr", "a")],
+            "{}",
+        ),
+        (
             "log: {fields: {a: b}}",
             &[("REGISTRY_LOG_FIELDS_ENVIRONMENT", "prod")],
             r#"{"log":{"fields":{"a":"b","environment":"prod"}}}"#,
@@ -190,7 +213,13 @@ fn unknown_variables_warn_and_never_fail() {
         ("REGISTRY_PORT_5000_TCP", "tcp://10.0.0.1:5000"),
         ("REGISTRY_SERVICE_HOST", "10.0.0.1"),
         ("REGISTRY_STORAGE_PORT", "tcp://10.0.0.1:5000"),
+        ("REGISTRY_AUTH_PORT", "tcp://10.0.0.1:5001"),
+        ("REGISTRY_AUTH_PORT_5001_TCP_ADDR", "10.0.0.1"),
+        ("REGISTRY_AUTH_SERVICE_HOST", "10.0.0.1"),
+        ("REGISTRY_AUTH_SERVICE_PORT_HTTP", "5001"),
+        ("REGISTRY_PROXY_SERVICE_PORT", "5001"),
         ("REGISTRY_", "x"),
+        ("REGISTRY_http_addr", "x"),
         ("REGISTRY_HTTP_", "x"),
     ];
     let (json, warnings) = outcome("", &kubernetes);
@@ -211,4 +240,29 @@ fn a_replaced_section_is_mentioned() {
     let (_, warnings) = outcome(file, &[("REGISTRY_STORAGE", "filesystem")]);
     let expected = "REGISTRY_STORAGE replaces all of `storage`; no longer configured are: delete";
     assert_eq!(warnings, [expected]);
+}
+
+#[test]
+fn a_driver_that_nobody_knows_is_an_error_that_names_both() {
+    let file = "storage: {filesystem: , delete: {enabled: true}}";
+    for (name, said) in [
+        (
+            "REGISTRY_STORAGE_FOO_BAR",
+            "\"foo\" is known, and filesystem is configured",
+        ),
+        (
+            "REGISTRY_STORAGE_FILESYTEM_ROOTDIRECTORY",
+            "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY?",
+        ),
+        (
+            "REGISTRY_STORAGE_FOO",
+            "`storage.foo` (REGISTRY_STORAGE_FOO)",
+        ),
+    ] {
+        let (error, _) = outcome(file, &[(name, "x")]);
+        assert!(error.contains(name) && error.contains(said), "{error}");
+    }
+    // A key of a section that is known.
+    let (_, warnings) = outcome(file, &[("REGISTRY_STORAGE_DELETE_ALL", "x")]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
 }
