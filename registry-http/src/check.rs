@@ -3,14 +3,20 @@
 mod report;
 mod rights;
 
+use std::io;
+use std::path::Path;
+
 use clap::Args;
 use registry_core::Registry;
 use registry_core::access::Secret;
 use registry_core::registry::Checked;
 use registry_core::storage::{Obstacle, OpenMode, Storage, Survey};
 
+use tokio::net::UnixStream;
+
 pub(crate) use self::report::Report;
 pub(crate) use self::rights::Question;
+use crate::accept::{Listener, UnixSocket};
 use crate::ambient::probe;
 use crate::config::{Config, Net};
 use crate::factories::Factories;
@@ -41,7 +47,8 @@ impl CheckArguments {
     }
 }
 
-/// Opens once what a server needs, and changes nothing; whether a server would start.
+/// Opens once what a server needs, and changes nothing; whether a server would start, where what
+/// others have in use does not count.
 pub(crate) async fn check(factories: &Factories, mut config: Config, report: &mut Report) -> bool {
     for setting in config.effective(factories) {
         report.setting(&setting);
@@ -66,15 +73,73 @@ pub(crate) async fn check(factories: &Factories, mut config: Config, report: &mu
             None
         }
     };
-    match config.http.net {
-        // To bind it would take it from a server that has it.
-        Net::Unix => report.address(&config.http.addr, false),
-        Net::Tcp => match server::listen(&config, None).await {
-            Ok(listener) => report.address(&listener, true),
-            Err(error) => report.problem(&error),
-        },
-    }
+    check_addresses(&config, report).await;
     report.end(checked)
+}
+
+/// Listens for a moment where a server would. What another has now is no problem: before one
+/// server takes the place of another, that is as it should be.
+async fn check_addresses(config: &Config, report: &mut Report) {
+    let first = match config.http.net {
+        // To bind it would take it from a server that has it.
+        Net::Unix => {
+            let addr = config.http.addr.as_str();
+            match look_at_socket(addr.as_ref()).await {
+                Ok(()) => report.address(&addr, true),
+                Err(reason) => told(&server::unheard(config, "http.addr", addr, reason), report),
+            }
+            None
+        }
+        Net::Tcp => bound(server::listen(config, None).await, report),
+    };
+    let Some(debug) = &config.http.debug else {
+        return;
+    };
+    if config.http.is_debug_in_the_way(debug) {
+        let reason = io::Error::other("`http.addr` is the same");
+        let error = server::unheard(config, "http.debug.addr", &debug.addr, reason);
+        return report.problem(&error);
+    }
+    let beside = server::bind_beside(config, debug).await.map(Listener::Tcp);
+    bound(beside, report);
+    drop(first);
+}
+
+fn bound(listener: Result<Listener, Error>, report: &mut Report) -> Option<Listener> {
+    match listener {
+        Ok(listener) => {
+            report.address(&listener, true);
+            Some(listener)
+        }
+        Err(error) => {
+            told(&error, report);
+            None
+        }
+    }
+}
+
+fn told(error: &Error, report: &mut Report) {
+    match error {
+        Error::Listen { reason, .. } if reason.kind() == io::ErrorKind::AddrInUse => {
+            report.in_use(error);
+        }
+        _ => report.problem(error),
+    }
+}
+
+/// Whether a socket could be made here. A server takes the place of one that is there.
+async fn look_at_socket(path: &Path) -> io::Result<()> {
+    if UnixSocket::is_at(path)? {
+        return match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            _ => Err(io::ErrorKind::AddrInUse.into()),
+        };
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    match dir.is_none_or(Path::is_dir) {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
 }
 
 async fn check_store(
@@ -86,7 +151,11 @@ async fn check_store(
     let storage = server::open_telling(factories, config, OpenMode::Check, warn).await?;
     report.store(&config.driver.kind, &storage.survey);
     if let Some(obstacle) = obstacle(&storage.survey, config.readonly) {
-        report.problem(&server::unopened(config, obstacle.into()));
+        let error = server::unopened(config, obstacle.into());
+        match storage.survey.in_use {
+            true => report.in_use(&error),
+            false => report.problem(&error),
+        }
     }
     let registry = open(storage, config).await?;
     let checked = registry

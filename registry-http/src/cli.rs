@@ -47,6 +47,10 @@ enum Command {
         config: Option<PathBuf>,
     },
     /// Show what counts, and open everything once without serving
+    ///
+    /// Ends with 0 if this could be served, and with 1 if not. An address or a store that another
+    /// process has in use is told as such, and is no reason for 1: a server may be checked beside
+    /// the one whose place it is to take.
     Check {
         #[command(flatten)]
         arguments: CheckArguments,
@@ -623,10 +627,10 @@ mod tests {
 
     #[test]
     fn an_error_is_told_with_all_it_came_from() {
-        let error = Error::Storage {
-            kind: "tape".to_owned(),
-            source: io::Error::other("torn").into(),
+        let error = Error::System {
+            doing: "opening the tape",
+            source: io::Error::other("torn"),
         };
-        assert_eq!(chain(&error), "opening the tape store: torn");
+        assert_eq!(chain(&error), "opening the tape: torn");
     }
 }

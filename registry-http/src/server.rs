@@ -1,6 +1,8 @@
 //! From a configuration to a server: which driver, which address, what is open to whom.
 
 mod parts;
+mod refused;
+mod services;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,19 +23,22 @@ use tokio::time::timeout;
 
 pub(crate) use self::parts::options;
 use self::parts::{accept_limits, app_config};
+use self::refused::remedy;
+pub(crate) use self::refused::{unheard, unopened};
+use self::services::numbered;
 use crate::accept::{self, AcceptLimits, Listener, Passed, UnixSocket};
 use crate::ambient::probe;
 use crate::app::App;
 use crate::check::{self, Report};
 use crate::collect::{self, CollectArguments};
-use crate::config::{Config, ConfigError, Net, Source, UploadPurging};
+use crate::config::{Config, ConfigError, Net, Origin, Source, UploadPurging};
 use crate::debug::{self, Debug};
 use crate::factories::Factories;
 use crate::health::{Checks, Health};
 use crate::metrics::{Metrics, measure};
 use crate::outlet::Outlet;
 use crate::purge::{purge, purging};
-use crate::{builtin, cli};
+use crate::{builtin, cli, config};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,14 +58,20 @@ pub enum Error {
         source: BoxError,
     },
     /// Nothing can listen there.
-    #[error("listening on {addr}")]
+    #[error(
+        "`{key}` ({origin}): listening on {addr}: {reason}{}",
+        remedy(reason, key)
+    )]
     #[non_exhaustive]
     Listen {
+        /// The key that says where.
+        key: &'static str,
+        /// Where that came from.
+        origin: Origin,
         /// Where.
         addr: String,
         /// Why not.
-        #[source]
-        source: io::Error,
+        reason: io::Error,
     },
     /// What is to be counted cannot be, which is a bug.
     #[error("preparing the metrics")]
@@ -82,11 +93,15 @@ pub enum Error {
         source: io::Error,
     },
     /// The driver does not open its store.
-    #[error("opening the {kind} store")]
+    #[error("`{key}` ({origin}): opening the {kind} store")]
     #[non_exhaustive]
     Storage {
         /// Which driver.
         kind: String,
+        /// The key that says where the store is.
+        key: String,
+        /// Where that came from.
+        origin: Origin,
         /// Why not.
         #[source]
         source: BoxError,
@@ -378,37 +393,7 @@ pub(crate) async fn open_telling(
         .unknown_to_driver(&unwanted)
         .into_iter()
         .for_each(warn);
-    let opened = opening.await;
-    opened.map_err(|source| unopened(config, source))
-}
-
-/// Why the store does not open. One that may not be written to, where it is to be, is said with
-/// what the operator can do: to come up as something less than was asked for would show at the
-/// first push, and perhaps to nobody.
-pub(crate) fn unopened(config: &Config, source: BoxError) -> Error {
-    let kind = &config.driver.kind;
-    if config.readonly || config.driver.root().is_none() || !is_refused(&*source) {
-        let kind = kind.clone();
-        return Error::Storage { kind, source };
-    }
-    let why = cli::chain(&*source);
-    let message = format!("{why}; `storage.maintenance.readonly.enabled: true` serves it as it is");
-    config
-        .refuse(&["storage", kind, "rootdirectory"], message)
-        .into()
-}
-
-/// Whether the system does not let us write.
-fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut causes = causes.filter_map(|error| error.downcast_ref::<io::Error>());
-    causes.any(|error| {
-        let kind = error.kind();
-        matches!(
-            kind,
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
-        )
-    })
+    opening.await.map_err(|source| unopened(config, source))
 }
 
 /// Whoever knows who is asking, as the configuration says; hands over each warning about a key
@@ -443,17 +428,19 @@ pub(crate) async fn listen(config: &Config, passed: Option<Passed>) -> Result<Li
     let addr = &config.http.addr;
     let opened = match (passed, config.http.net) {
         (Some(passed), _) => passed.listen(),
-        (None, Net::Tcp) => accept::bind(addr).await.map(Listener::Tcp),
+        (None, Net::Tcp) => accept::bind(&numbered(addr)).await.map(Listener::Tcp),
         (None, Net::Unix) => UnixSocket::bind(addr.as_ref()).map(Listener::Unix),
     };
-    opened.map_err(|source| match source.kind() {
-        // What is in the way is not ours to remove.
-        io::ErrorKind::AlreadyExists => config.refuse(&["http", "addr"], source.to_string()).into(),
-        _ => Error::Listen {
-            addr: addr.clone(),
-            source,
-        },
-    })
+    opened.map_err(|reason| unheard(config, "http.addr", addr, reason))
+}
+
+/// Where the second listener listens.
+pub(crate) async fn bind_beside(
+    config: &Config,
+    debug: &config::Debug,
+) -> Result<TcpListener, Error> {
+    let bound = accept::bind(&numbered(&debug.addr)).await;
+    bound.map_err(|reason| unheard(config, "http.debug.addr", &debug.addr, reason))
 }
 
 /// The second listener. It is asked for in order to see something, so that nothing is served
@@ -466,10 +453,7 @@ async fn listen_beside(
     let Some(debug) = &config.http.debug else {
         return Ok(None);
     };
-    let listener = accept::bind(&debug.addr).await.map_err(|error| {
-        let message = format!("listening on {}: {error}", debug.addr);
-        config.refuse(&["http", "debug", "addr"], message)
-    })?;
+    let listener = bind_beside(config, debug).await?;
     let debug = Debug {
         health: Arc::clone(health),
         metrics: debug.metrics.clone().zip(metrics.cloned()),

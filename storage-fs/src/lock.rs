@@ -24,6 +24,8 @@ const LOOKS: usize = 10;
 pub(crate) struct RootLock {
     /// None of a root that a server would make first.
     root: Option<File>,
+    /// Whether a server that writes keeps out whoever wants more than a look.
+    beside: bool,
     /// Of a collection, which may run beside servers that do not write, and beside no other
     /// collection.
     _tree: Option<File>,
@@ -39,11 +41,18 @@ impl RootLock {
         };
         let tree = root.join(Dir::Tree.path().as_str());
         let absent = mode == OpenMode::Check && !root.exists();
-        Ok(Self {
-            root: match absent {
-                true => None,
-                false => Some(lock(root, kind)?),
+        let (locked, beside) = match absent {
+            true => (None, false),
+            false => match lock(root, kind) {
+                Err(OpenError::Locked { .. }) if mode == OpenMode::Check => {
+                    (File::open(root).ok(), true)
+                }
+                locked => (Some(locked?), false),
             },
+        };
+        Ok(Self {
+            root: locked,
+            beside,
             // Without a tree there is nothing to collect.
             _tree: match mode == OpenMode::Collect && tree.is_dir() {
                 true => Some(lock(&tree, File::try_lock)?),
@@ -52,11 +61,19 @@ impl RootLock {
         })
     }
 
+    /// Whether another has the root for itself, so that this is no lock.
+    pub(crate) fn is_beside(&self) -> bool {
+        self.beside
+    }
+
     /// Who else has a lock on the root, as far as the system tells.
     pub(crate) fn other(&self) -> Option<Holder> {
         let metadata = self.root.as_ref()?.metadata().ok()?;
         let locks = fs::read_to_string("/proc/locks").ok()?;
         let mut pids = flocks(&locks, metadata.dev(), metadata.ino());
+        if self.beside {
+            return pids.first().map(|pid| named(*pid));
+        }
         // One of them is ours, under whatever number.
         let ours = pids.iter().position(|pid| *pid == Some(std::process::id()));
         let ours = ours.or_else(|| pids.iter().position(Option::is_none))?;
@@ -159,7 +176,10 @@ mod tests {
         assert!(RootLock::take(root.path(), OpenMode::ReadOnly).is_ok());
         drop(collection);
         let server = RootLock::take(root.path(), OpenMode::Serve).unwrap();
-        for mode in [OpenMode::Serve, OpenMode::ReadOnly, OpenMode::Check] {
+        let look = RootLock::take(root.path(), OpenMode::Check).unwrap();
+        assert!(look.is_beside());
+        assert_eq!(look.other().unwrap().pid, Some(std::process::id()));
+        for mode in [OpenMode::Serve, OpenMode::ReadOnly, OpenMode::Collect] {
             let refused = RootLock::take(root.path(), mode).unwrap_err();
             let me = format!("process {} (", std::process::id());
             assert!(refused.to_string().contains(&me), "{refused}");

@@ -9,7 +9,7 @@ use registry_core::storage::{Obstacle, Survey};
 use rustix::fs::Access;
 
 use crate::FsDriver;
-use crate::error::OpenError;
+use crate::error::{Holder, OpenError};
 use crate::space::Space;
 
 impl FsDriver {
@@ -34,11 +34,23 @@ impl FsDriver {
         }
         let other = self.store.lock.other();
         let held = other.as_ref().map(ToString::to_string);
-        tell("held by", held.unwrap_or_else(|| "nobody else".to_owned()));
-        survey.serve = match other {
-            Some(holder) => Some(Arc::new(OpenError::Locked { root, holder })),
-            None => writing(&root).err(),
+        let unknown = match self.store.lock.is_beside() {
+            true => "another process",
+            false => "nobody else",
         };
+        tell("held by", held.unwrap_or_else(|| unknown.to_owned()));
+        survey.in_use = other.is_some() || self.store.lock.is_beside();
+        if survey.in_use {
+            let holder = other.unwrap_or(Holder {
+                pid: None,
+                name: None,
+            });
+            let locked: Obstacle = Arc::new(OpenError::Locked { root, holder });
+            survey.serve = Some(Arc::clone(&locked));
+            survey.read_only = self.store.lock.is_beside().then_some(locked);
+        } else {
+            survey.serve = writing(&root).err();
+        }
         if !exists {
             let absence = io::ErrorKind::NotFound.into();
             survey.read_only = Some(unusable("opening", self.store.root(), absence));

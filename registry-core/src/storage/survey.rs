@@ -17,4 +17,7 @@ pub struct Survey {
     pub serve: Option<Obstacle>,
     /// Why [`OpenMode::ReadOnly`](super::OpenMode::ReadOnly) would fail now.
     pub read_only: Option<Obstacle>,
+    /// Whether what is in the way is another process that has the store now: what it changes
+    /// meanwhile may be told wrongly.
+    pub in_use: bool,
 }

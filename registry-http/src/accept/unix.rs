@@ -32,14 +32,8 @@ impl UnixSocket {
     /// # Errors
     /// [`ErrorKind::AlreadyExists`] of what is no socket.
     pub(crate) fn bind(path: &Path) -> Result<Self> {
-        match metadata(path) {
-            Ok(there) if there.file_type().is_socket() => remove(path)?,
-            Ok(_) => {
-                let message = format!("{} exists and is not a socket", path.display());
-                return Err(Error::new(ErrorKind::AlreadyExists, message));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        if Self::is_at(path)? {
+            remove(path)?;
         }
         let listener = UnixListener::bind(path)?;
         let file = SocketFile {
@@ -50,6 +44,22 @@ impl UnixSocket {
             listener,
             _file: Some(file),
         })
+    }
+
+    /// Whether there is one already.
+    ///
+    /// # Errors
+    /// As [`UnixSocket::bind`].
+    pub(crate) fn is_at(path: &Path) -> Result<bool> {
+        match metadata(path) {
+            Ok(there) if there.file_type().is_socket() => Ok(true),
+            Ok(_) => {
+                let message = format!("{} exists and is not a socket", path.display());
+                Err(Error::new(ErrorKind::AlreadyExists, message))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Of one that someone else made, and will remove.

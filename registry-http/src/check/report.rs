@@ -21,6 +21,8 @@ pub(crate) struct Report {
     out: BufWriter<io::Stdout>,
     arguments: CheckArguments,
     servable: bool,
+    /// Whether nobody has what a server needs.
+    free: bool,
     /// What stands above the lines that are being written.
     heading: &'static str,
     traces: BTreeMap<TraceKind, u64>,
@@ -41,6 +43,11 @@ enum Line<'a> {
     Problem {
         message: &'a str,
     },
+    /// Something that another has now.
+    #[serde(rename = "inuse")]
+    InUse {
+        message: &'a str,
+    },
     Store {
         kind: &'a str,
         #[serde(flatten)]
@@ -55,6 +62,8 @@ enum Line<'a> {
     },
     End {
         servable: bool,
+        /// Whether nothing has to be stopped before.
+        free: bool,
         /// None where the store could not be opened.
         #[serde(flatten)]
         checked: Option<Checked>,
@@ -67,6 +76,7 @@ impl Report {
             out: BufWriter::new(io::stdout()),
             arguments,
             servable: true,
+            free: true,
             heading: "",
             traces: BTreeMap::new(),
         }
@@ -98,6 +108,13 @@ impl Report {
         }
         let _ = self.out.flush();
         eprintln!("registry: {message}");
+    }
+
+    /// Something that a server would not start with now, because another has it.
+    pub(super) fn in_use(&mut self, error: &(dyn Error + 'static)) {
+        self.free = false;
+        let message = &chain(error);
+        self.say("in use", message, &Line::InUse { message });
     }
 
     pub(super) fn store(&mut self, kind: &str, survey: &Survey) {
@@ -137,7 +154,12 @@ impl Report {
     pub(crate) fn end(&mut self, checked: Option<Checked>) -> bool {
         let servable = self.servable;
         if self.arguments.json {
-            self.object(&Line::End { servable, checked });
+            let free = self.free;
+            self.object(&Line::End {
+                servable,
+                free,
+                checked,
+            });
         } else {
             self.summary(checked);
         }
@@ -163,9 +185,10 @@ impl Report {
                 self.line("result", "there are more repositories (--all)");
             }
         }
-        let verdict = match self.servable {
-            true => "this could be served",
-            false => "this could not be served",
+        let verdict = match (self.servable, self.free) {
+            (true, true) => "this could be served",
+            (true, false) => "this could be served, once what is in use has been stopped",
+            (false, _) => "this could not be served",
         };
         self.line("result", verdict);
     }

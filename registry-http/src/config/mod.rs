@@ -266,6 +266,11 @@ impl Config {
         self.layers.explain(error)
     }
 
+    /// Where the value of this key came from.
+    pub(crate) fn origin(&self, path: &[&str]) -> Origin {
+        self.layers.origin(path).clone()
+    }
+
     /// An error about a key.
     pub(crate) fn refuse(&self, path: &[&str], message: impl Into<String>) -> ConfigError {
         self.layers.refuse(path, message)

@@ -49,7 +49,10 @@ async fn a_server_answers_until_it_is_told_to_stop() {
 #[tokio::test]
 async fn what_cannot_be_opened_is_explained() {
     let table = [
-        ("storage: torn", "opening the torn store: the tape is torn"),
+        (
+            "storage: torn",
+            "`storage.torn` (config.yml:3:1): opening the torn store: the tape is torn",
+        ),
         (
             "storage: {gcs: {bucket: a}}",
             "`storage.gcs` (config.yml:3:11): there is no driver for storage kind \"gcs\"",
@@ -71,7 +74,9 @@ async fn an_address_that_is_taken_is_named() {
     let built = Server::builder().with_builtin().config(config).build();
     let refusal = cli::chain(&built.await.unwrap_err());
     assert!(
-        refusal.starts_with(&format!("listening on {addr}: ")),
+        refusal.starts_with(&format!(
+            "`http.addr` (REGISTRY_HTTP_ADDR): listening on {addr}: "
+        )),
         "{refusal}"
     );
 }

@@ -238,44 +238,7 @@ fn what_has_lost_its_bytes_is_told_absent_for_who_reads_and_brought_by_the_next_
 }
 
 pub(crate) fn what_would_not_be_served_is_told_in_the_same_words() {
-    let mut server = stopped();
-    let refused = |server: &Server, setup: Setup| {
-        let output = check(server.root.path(), &[], setup);
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert!(out(&output).ends_with("  this could not be served\n"));
-        let served = server.beside(setup).err().unwrap();
-        let said = err(&output);
-        let last = served.lines.last().unwrap();
-        assert!(said.lines().any(|line| line == last), "{last} in {said}");
-        said
-    };
-    server.restart();
-    let held = refused(&server, Setup::default());
-    assert!(
-        held.contains(&format!("process {}", server.process.id())),
-        "{held}"
-    );
-
-    // One that only reads lets others in who only read.
-    server.restart_with(READ_ONLY);
-    let held = refused(&server, Setup::default());
-    assert!(
-        held.contains(&format!("process {}", server.process.id())),
-        "{held}"
-    );
-    let beside = check(server.root.path(), &[], READ_ONLY);
-    assert!(beside.status.success(), "{beside:?}");
-    let holder = format!("held by: process {}", server.process.id());
-    assert!(out(&beside).contains(&holder), "{beside:?}");
-
-    let address = server.address.to_string();
-    let taken = [READ_ONLY.variables[0], ("REGISTRY_HTTP_ADDR", &*address)];
-    let setup = Setup {
-        variables: &taken,
-        ..READ_ONLY
-    };
-    assert!(refused(&server, setup).contains("listening on 127.0.0.1:"));
-    server.process.kill();
+    let server = stopped();
     for more in [
         "auth: { silly: { realm: a, service: b } }\n",
         "version: 2\n",
@@ -401,4 +364,160 @@ extensions:
     assert_eq!(json["allowed"], true);
     let (code, _) = ask(&["--as", "bob"]);
     assert_eq!(code, Some(1));
+}
+
+/// Checks beside a server, which is no problem; what it says of what is in use, in the words of a
+/// server that would not start.
+fn in_use(server: &Server, setup: Setup) -> String {
+    let before = snapshot(server.root.path());
+    let output = check(server.root.path(), &[], setup);
+    let json = check(server.root.path(), &["--json"], setup);
+    assert_eq!(snapshot(server.root.path()), before);
+    assert!(
+        output.status.success() && json.status.success(),
+        "{output:?}"
+    );
+    assert_eq!(err(&output), "");
+    let text = out(&output);
+    let verdict = "  this could be served, once what is in use has been stopped\n";
+    assert!(text.ends_with(verdict), "{text}");
+    assert!(
+        text.contains("  1 repositories, 1 manifests, 1 tags, 0 traces"),
+        "{text}"
+    );
+    let end = &lines(&json)[..];
+    let end = end.last().unwrap();
+    assert_eq!(
+        (&end["servable"], &end["free"]),
+        (&true.into(), &false.into())
+    );
+    let messages: Vec<_> = lines(&json)
+        .iter()
+        .filter(|line| line["seen"] == "inuse")
+        .map(|line| line["message"].as_str().unwrap().to_owned())
+        .collect();
+    for message in &messages {
+        assert!(text.contains(&format!("in use:\n  {message}\n")), "{text}");
+    }
+    let served = server.beside(setup).err().unwrap();
+    let last = served.lines.last().unwrap();
+    let root = format!("{}/", server.root.path().display());
+    let said = last.strip_prefix("registry: ").unwrap();
+    // It is given the path, and this the name.
+    let said = said.replace(&format!("({root}config"), "(config");
+    assert!(messages.contains(&said), "{said} in {messages:?}");
+    messages.join("\n")
+}
+
+#[test]
+fn what_a_running_server_has_hides_nothing() {
+    let mut server = stopped();
+    server.restart();
+    let pid = format!("process {}", server.process.id());
+    assert!(in_use(&server, Setup::default()).contains(&pid));
+    assert!(in_use(&server, READ_ONLY).contains(&pid));
+
+    // One that only reads lets others in who only read.
+    server.restart_with(READ_ONLY);
+    let pid = format!("process {}", server.process.id());
+    assert!(in_use(&server, Setup::default()).contains(&pid));
+    let beside = check(server.root.path(), &[], READ_ONLY);
+    assert!(beside.status.success(), "{beside:?}");
+    assert!(
+        out(&beside).contains(&format!("held by: {pid}")),
+        "{beside:?}"
+    );
+    assert!(
+        out(&beside).ends_with("  this could be served\n"),
+        "{beside:?}"
+    );
+
+    let address = server.address.to_string();
+    for name in ["REGISTRY_HTTP_ADDR", "REGISTRY_HTTP_DEBUG_ADDR"] {
+        let variables = [READ_ONLY.variables[0], (name, &*address)];
+        let setup = Setup {
+            variables: &variables,
+            ..READ_ONLY
+        };
+        let said = in_use(&server, setup);
+        assert!(
+            said.contains(&format!(" ({name}): listening on {address}: ")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn an_address_that_no_server_could_have_is_a_problem() {
+    let server = stopped();
+    fs::write(server.root.path().join("plain"), "").unwrap();
+    let port = server.address.to_string();
+    let table: [(&[(&str, &str)], &str); 5] = [
+        (
+            &[
+                ("REGISTRY_HTTP_NET", "unix"),
+                ("REGISTRY_HTTP_ADDR", "plain"),
+            ],
+            "plain exists and is not a socket",
+        ),
+        (
+            &[
+                ("REGISTRY_HTTP_NET", "unix"),
+                ("REGISTRY_HTTP_ADDR", "no/where.sock"),
+            ],
+            "`http.addr` (REGISTRY_HTTP_ADDR): listening on no/where.sock",
+        ),
+        (
+            &[("REGISTRY_HTTP_DEBUG_ADDR", "nonsense")],
+            "`http.debug.addr` (REGISTRY_HTTP_DEBUG_ADDR): listening on nonsense",
+        ),
+        (
+            &[("REGISTRY_HTTP_DEBUG_ADDR", "192.0.2.1:5001")],
+            "listening on 192.0.2.1:5001",
+        ),
+        (
+            &[
+                ("REGISTRY_HTTP_ADDR", &*port),
+                ("REGISTRY_HTTP_DEBUG_ADDR", &*port),
+            ],
+            "`http.addr` is the same",
+        ),
+    ];
+    for (variables, said) in table {
+        let setup = Setup {
+            variables,
+            ..Setup::default()
+        };
+        let output = check(server.root.path(), &[], setup);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(err(&output).contains(said), "{output:?}");
+        assert!(
+            out(&output).ends_with("  this could not be served\n"),
+            "{output:?}"
+        );
+        assert!(server.beside(setup).is_err(), "{variables:?}");
+    }
+    assert!(server.root.path().join("plain").is_file());
+}
+
+#[test]
+fn every_refusal_is_a_problem() {
+    let server = stopped();
+    let more = "http: { tls: { certificate: a, key: b } }\nproxy: { remoteurl: 'https://a' }\n\
+                auht: { htpasswd: { realm: a } }\n";
+    add(&server, more);
+    let output = check(server.root.path(), &[], Setup::default());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let keys = [
+        "`http.tls.certificate`",
+        "`http.tls.key`",
+        "`proxy.remoteurl`",
+        "`auht`",
+    ];
+    let said = err(&output);
+    for key in keys {
+        assert!(said.contains(key), "{key} in {said}");
+        assert!(!out(&output).contains(key), "{output:?}");
+    }
+    assert!(!out(&output).contains("not honoured"), "{output:?}");
 }

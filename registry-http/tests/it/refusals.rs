@@ -166,10 +166,20 @@ fn an_address_that_cannot_be_had_is_named() {
     fs::write(dir.path().join("c.yml"), "version: 0.1\nstorage: inmemory").unwrap();
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap().to_string();
-    for address in [taken.as_str(), "nonsense", "127.0.0.1:99999"] {
-        let variable = [("REGISTRY_HTTP_ADDR", address)];
-        let ended = serve(&dir, &["serve", "c.yml"], &variable);
-        check(&ended, &["listening on", address]);
+    for (address, remedy) in [
+        (taken.as_str(), "stop what listens there"),
+        ("nonsense", "host:port or :port"),
+        ("127.0.0.1:99999", "host:port or :port"),
+        ("192.0.2.1:5000", "`:5000` is"),
+    ] {
+        for (name, key) in [
+            ("REGISTRY_HTTP_ADDR", "http.addr"),
+            ("REGISTRY_HTTP_DEBUG_ADDR", "http.debug.addr"),
+        ] {
+            let ended = serve(&dir, &["serve", "c.yml"], &[(name, address)]);
+            let start = format!("`{key}` ({name}): listening on {address}: ");
+            check(&ended, &[&start, remedy]);
+        }
     }
 }
 
@@ -183,7 +193,11 @@ fn a_root_that_cannot_be_used_is_named() {
         fs::write(dir.path().join("c.yml"), text).unwrap();
         check(
             &serve(&dir, &["serve", "c.yml"], &[]),
-            &["filesystem", root],
+            &[
+                "`storage.filesystem.rootdirectory` (c.yml:2:",
+                "filesystem store",
+                root,
+            ],
         );
     }
 }

@@ -112,7 +112,8 @@ pub(crate) fn a_file_in_the_place_of_the_socket_is_left_alone_and_named() {
     let ended = server.beside(setup).err().unwrap();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let last = ended.lines.last().unwrap();
-    let expected = "`http.addr` (REGISTRY_HTTP_ADDR): registry.sock exists and is not a socket";
+    let expected = "`http.addr` (REGISTRY_HTTP_ADDR): listening on registry.sock: \
+                    registry.sock exists and is not a socket; remove it";
     assert!(last.contains(expected), "{last}");
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }

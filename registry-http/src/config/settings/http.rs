@@ -211,6 +211,13 @@ fn is_apart(debug: &Debug, addr: &str, layers: &Layers, notes: &mut Notes) -> bo
     false
 }
 
+impl Http {
+    /// Whether the second listener would be where the first is.
+    pub(crate) fn is_debug_in_the_way(&self, debug: &Debug) -> bool {
+        self.net == Net::Tcp && overlap(&self.addr, &debug.addr)
+    }
+}
+
 /// Whether two addresses cannot be listened on at once.
 fn overlap(one: &str, other: &str) -> bool {
     let is_every = |host: &str| matches!(host, "" | "0.0.0.0" | "[::]");

@@ -87,9 +87,9 @@ fn timeless(mut value: Value, key: &str) -> Value {
 fn say() {
     let span = tracing::error_span!("request", id = "0123", path = "/v2/");
     let _entered = span.enter();
-    let error = crate::server::Error::Storage {
-        kind: "tape".to_owned(),
-        source: io::Error::other("torn").into(),
+    let error = crate::server::Error::System {
+        doing: "opening the tape store",
+        source: io::Error::other("torn"),
     };
     let error = &error as &dyn Error;
     tracing::warn!(error, count = 3, tries = -1, on = true, "it is so");
