@@ -108,10 +108,21 @@ pub(crate) async fn open(
 ) -> Result<Registry, Error> {
     probe().map_err(Error::Random)?;
     let mode = match arguments.dry_run {
-        true => OpenMode::ReadOnly,
+        // It needs no lock, and changes nothing beside a server that has it.
+        true => OpenMode::Check,
         false => OpenMode::Collect,
     };
     let storage = server::open(factories, &config, mode).await?;
+    if let Some(obstacle) = storage.survey.read_only.clone() {
+        let error = server::unopened(&config, obstacle.into());
+        if !storage.survey.in_use {
+            return Err(error);
+        }
+        if !arguments.quiet {
+            let error = chain(&error);
+            eprintln!("registry: {error}; what is being pushed meanwhile may be told wrongly");
+        }
+    }
     let mut options = server::options(&mut config);
     options.read_only = arguments.dry_run;
     // Nothing is uploaded, so the key of uploads need not be made.
@@ -242,15 +253,21 @@ impl Report {
     }
 }
 
-/// A line for people, of what they want to know.
+/// A line for people, of what they want to know; where distribution has one, it is the same, and
+/// what is named is its last word.
 fn text(seen: &Seen<'_>, dry_run: bool) -> Option<String> {
     Some(match seen {
         Seen::Repository(name) => name.to_string(),
         Seen::Unreadable(name, digest) => {
             format!("{name}: manifest {digest} cannot be read; everything linked here is kept")
         }
-        Seen::Untagged(name, digest) => {
-            format!("manifest eligible for deletion: {name}@{digest}")
+        Seen::Untagged(_, digest) => format!("manifest eligible for deletion: {digest}"),
+        Seen::Blob(blob, Fate::Keep(need)) => {
+            let kind = match need.manifest == Some(blob.digest) {
+                true => "manifest",
+                false => "blob",
+            };
+            format!("{}: marking {kind} {}", need.repository, blob.digest)
         }
         Seen::Blob(blob, fate) => return blob_text(&blob.digest, blob.stat.size, fate, dry_run),
         Seen::Copy(copy, fate) => return blob_text(&copy.digest, copy.size, fate, dry_run),
@@ -263,9 +280,7 @@ fn blob_text(digest: &Digest, size: u64, fate: &Fate, dry_run: bool) -> Option<S
     let would = if dry_run { "would be " } else { "" };
     Some(match fate {
         Fate::Keep(_) | Fate::Young { .. } => return None,
-        Fate::Retire { .. } => {
-            format!("blob eligible for deletion: {digest} ({size} bytes): nothing needs it")
-        }
+        Fate::Retire { .. } => format!("blob eligible for deletion: {digest}"),
         Fate::Restore(need) => format!("blob {would}restored from the trash: {digest}: {need}"),
         Fate::Wait { age } => {
             let age = span(*age);
@@ -310,9 +325,13 @@ fn summary(collected: &Collected, dry_run: bool) -> String {
     let would = if dry_run { "would be " } else { "" };
     let amount = |amount: Amount| format!("{} blobs ({} bytes)", amount.count, amount.bytes);
     let mut text = format!(
-        "{} repositories, {} manifests, {} digests marked; {} kept\n\
+        "{} blobs marked, {} blobs and {} manifests eligible for deletion\n\
+         {} repositories, {} manifests, {} digests marked; {} kept\n\
          {} {would}moved to the trash, {} {would}destroyed, {} stay in the trash, {} {would}restored, \
          {} manifests {would}deleted",
+        collected.marked,
+        collected.retired.count,
+        collected.untagged,
         collected.repositories,
         collected.revisions,
         collected.marked,

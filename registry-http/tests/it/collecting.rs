@@ -84,7 +84,18 @@ fn what_was_deleted_goes_and_the_rest_is_served() {
         plan.contains(&format!("blob eligible for deletion: {gone}")),
         "{plan}"
     );
-    assert!(!plan.contains(&stays), "{plan}");
+    let told = format!("\nblob eligible for deletion: {gone}\n");
+    assert!(plan.contains(&told), "{plan}");
+    let told = format!("\napp: marking manifest {stays}\n");
+    assert!(plan.contains(&told), "{plan}");
+    assert_eq!(
+        plan.matches("\napp: marking blob sha256:").count(),
+        2,
+        "{plan}"
+    );
+    let told = "\n3 blobs marked, 2 blobs and 0 manifests eligible for deletion\n";
+    assert!(plan.contains(told), "{plan}");
+    assert!(!plan.contains(&format!("deletion: {stays}")), "{plan}");
     assert!(
         plan.contains("2 blobs") && plan.contains("would be moved to the trash"),
         "{plan}"
@@ -194,7 +205,7 @@ fn a_terminal_shows_how_far_it_has_come() {
     assert!(shown.ends_with("\r\x1b[2K"), "{shown:?}");
     assert!(said.contains(&format!("blob destroyed: {gone}")), "{said}");
     assert!(
-        !said.contains("marking") && !said.contains('\x1b'),
+        !said.contains("marking: ") && !said.contains('\x1b'),
         "{said}"
     );
     // One that cannot go back in a line.
@@ -236,13 +247,13 @@ fn untagged_manifests_go_when_that_is_asked_for() {
     server.process.signal("TERM");
     assert!(server.process.end().success());
     let kept = text(&collect(&server, &[]));
-    assert!(!kept.contains("eligible"), "{kept}");
+    assert!(!kept.contains("deletion: "), "{kept}");
     let done = text(&collect(&server, &["-m"]));
     assert!(
-        done.contains(&format!("manifest eligible for deletion: app@{first}")),
+        done.contains(&format!("\nmanifest eligible for deletion: {first}\n")),
         "{done}"
     );
-    assert!(!done.contains(&second), "{done}");
+    assert!(!done.contains(&format!("deletion: {second}")), "{done}");
     server.restart();
     assert_eq!(
         server.get(&format!("/v2/app/manifests/{first}")).status,
@@ -268,6 +279,22 @@ fn a_server_that_writes_keeps_a_collection_out_and_one_that_does_not_lets_it_in(
         "{why}"
     );
     assert!(blob(&server, &gone).exists());
+    // What changes nothing needs nothing for itself.
+    let before = tree(&server.root.path().join("store"));
+    let beside = collect(&server, &["--dry-run"]);
+    let plan = text(&beside);
+    assert!(
+        plan.contains(&format!("blob eligible for deletion: {gone}\n")),
+        "{plan}"
+    );
+    let why = String::from_utf8(beside.stderr).unwrap();
+    let holder = format!("in use by process {}", server.process.id());
+    assert!(
+        why.contains(&holder) && why.contains("told wrongly"),
+        "{why}"
+    );
+    assert_eq!(collect(&server, &["-d", "-q"]).stderr, b"");
+    assert!(tree(&server.root.path().join("store")) == before);
 
     server.restart_with(READ_ONLY);
     assert_eq!(server.get("/v2/app/manifests/stays").status, 200);
@@ -277,6 +304,51 @@ fn a_server_that_writes_keeps_a_collection_out_and_one_that_does_not_lets_it_in(
         server.get(&format!("/v2/app/manifests/{stays}")).status,
         200
     );
+}
+
+#[test]
+fn nothing_is_said_where_that_is_asked_for() {
+    let (server, ..) = stopped();
+    let mut quiet = collection(&server, &["-q"]);
+    let done = quiet.env_remove("REGISTRY_LOG_LEVEL").output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!((done.stdout, done.stderr), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn no_store_is_collected_that_nobody_has_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut collect: Command = command(&[]);
+    collect
+        .arg("garbage-collect")
+        .env_clear()
+        .current_dir(dir.path());
+    let refused = collect.output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("REGISTRY_CONFIGURATION_PATH"), "{why}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_that_is_not_there_is_an_error_of_a_dry_run_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "version: 0.1\nstorage: { filesystem: { rootdirectory: a/b } }\n";
+    fs::write(dir.path().join("config.yml"), config).unwrap();
+    let mut collect: Command = command(&[]);
+    collect.args(["garbage-collect", "-d", "config.yml"]);
+    let refused = collect
+        .env_clear()
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        why.contains("`storage.filesystem.rootdirectory` (config.yml:2:"),
+        "{why}"
+    );
+    assert!(!dir.path().join("a").exists());
 }
 
 #[test]
