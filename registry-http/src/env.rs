@@ -198,10 +198,12 @@ fn note_unknown(
     merged: &Value,
     notes: &mut Notes,
 ) -> Result<(), ConfigError> {
-    let known = known::variables();
-    let nearest = known::nearest(name, known.iter().map(String::as_str));
+    // Nobody is to be told to open what was to be closed.
+    let known = known::variables().into_iter();
+    let known: Vec<String> = known.filter(|name| name != "REGISTRY_AUTH_NONE").collect();
+    let nearest = known::nearest(&name.to_ascii_uppercase(), known.iter().map(String::as_str));
     if !is_of_kubernetes(rest, value) {
-        refuse_driver(name, rest, nearest, merged)?;
+        refuse_driver(name, rest, merged)?;
         let hint = match nearest {
             Some(nearest) => {
                 format!("no such variable is known, did you mean {nearest}? If not, take it away: ")
@@ -221,20 +223,19 @@ fn note_unknown(
 
 /// `REGISTRY_STORAGE_<driver>_…` of a driver that nobody knows: another store is wanted than the
 /// one that would be served.
-fn refuse_driver(
-    name: &str,
-    rest: &str,
-    nearest: Option<&str>,
-    merged: &Value,
-) -> Result<(), ConfigError> {
+fn refuse_driver(name: &str, rest: &str, merged: &Value) -> Result<(), ConfigError> {
     let Some(kind) = rest
         .strip_prefix("STORAGE_")
         .filter(|kind| !kind.is_empty())
     else {
         return Ok(());
     };
-    let known = known::node(&["storage"]).map(|node| &node.keys);
-    if known.is_some_and(|keys| keys.keys().any(|key| strip(kind, key).is_some())) {
+    let known = || {
+        known::node(&["storage"])
+            .into_iter()
+            .flat_map(|node| node.keys.keys())
+    };
+    if known().any(|key| strip(kind, key).is_some()) {
         return Ok(());
     }
     let kind = kind.split('_').next().unwrap_or(kind).to_ascii_lowercase();
@@ -251,8 +252,8 @@ fn refuse_driver(
     if !drivers.is_empty() {
         message += &format!(", and {} is configured", drivers.join(", "));
     }
-    if let Some(nearest) = nearest {
-        message += &format!("; did you mean {nearest}?");
+    if let Some(nearest) = known::nearest(&kind, known().copied()) {
+        message += &format!("; did you mean `storage.{nearest}`?");
     }
     Err(ConfigError::Value {
         key: format!("storage.{kind}"),

@@ -230,6 +230,10 @@ fn unknown_variables_warn_and_never_fail() {
     let expected = "unknown variable REGISTRY_HTP_ADDR; did you mean REGISTRY_HTTP_ADDR?";
     assert_eq!(warnings, [expected]);
 
+    let (_, warnings) = outcome("", &[("REGISTRY_http_addr", ":5000")]);
+    let expected = "unknown variable REGISTRY_http_addr; did you mean REGISTRY_HTTP_ADDR?";
+    assert_eq!(warnings, [expected]);
+
     let (_, warnings) = outcome("", &[("REGISTRY_CONFIGURATION_PATH", "/etc/x.yml")]);
     assert!(warnings.is_empty());
 }
@@ -252,7 +256,7 @@ fn a_driver_that_nobody_knows_is_an_error_that_names_both() {
         ),
         (
             "REGISTRY_STORAGE_FILESYTEM_ROOTDIRECTORY",
-            "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY?",
+            "did you mean `storage.filesystem`?",
         ),
         (
             "REGISTRY_STORAGE_FOO",

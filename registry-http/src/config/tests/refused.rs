@@ -25,6 +25,7 @@ fn a_name_that_was_to_protect_and_is_unknown_is_refused() {
             error.to_string().contains(&format!(" ({name}): ")),
             "{error}"
         );
+        assert!(!error.to_string().contains("NONE"), "{error}");
         // Who maintains the store needs nobody's protection.
         Config::read("config.yml", SMALL, &variables).unwrap();
     }
