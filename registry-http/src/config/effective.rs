@@ -115,18 +115,27 @@ fn is_secret(path: &[String]) -> bool {
     let Some((own, above)) = path.split_last() else {
         return false;
     };
-    says(own) || above.iter().any(says) && known::node(path).is_none()
+    // Its arguments may be anything.
+    let is_command = matches!(above, [.., exec] if exec == "exec") && own == "command";
+    is_command || says(own) || above.iter().any(says) && known::node(path).is_none()
 }
 
-/// A URL may hold a password before its host.
+/// A URL may hold a password before its host, and a token in its query.
 fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://{HIDDEN}{}", &rest[at..]),
-        None => text.to_owned(),
+    let (user, from) = match rest[..end].rfind('@') {
+        Some(at) => (HIDDEN, at),
+        None => ("", 0),
+    };
+    match rest[from..].find('?') {
+        Some(query) => {
+            let query = from + query;
+            format!("{scheme}://{user}{}?{HIDDEN}", &rest[from..query])
+        }
+        None => format!("{scheme}://{user}{}", &rest[from..]),
     }
 }
 
@@ -192,9 +201,11 @@ mod tests {
 version: 0.1
 storage: {s3: {accesskey: hush, secretkey: hush, other: {password: hush}, region: open}}
 http: {secret: hush}
-proxy: {remoteurl: 'https://me:hush@a.example/x@y', username: open, password: hush}
+proxy: {remoteurl: 'https://me:hush@a.example/x@y', username: open, password: hush, exec: {command: 'x --key hush'}}
 redis: {password: hush, tls: {key: hush}, sentinelpassword: hush}
-notifications: {endpoints: [{name: open, headers: {Authorization: [hush]}}]}
+notifications: {endpoints: [{name: open, headers: {Authorization: [hush]},
+                            url: 'https://b.example/c?token=hush#d'}]}
+health: {http: [{uri: 'http://me:hush@d.example?k=hush'}]}
 log: {hooks: [{options: {smtp: {password: hush}}}]}
 auth: {token: {realm: open, service: open, unheard: {of: hush}}}
 extensions: {token: {unheard: hush}}
@@ -205,6 +216,16 @@ reporting: {bugsnag: {apikey: hush}}
         assert!(!shown.contains("hush"), "{shown}");
         assert_eq!(shown.matches("open\"").count(), 5, "{shown}");
         assert_eq!(told["proxy.remoteurl"].0, "https://(hidden)@a.example/x@y");
+        for (key, value) in [
+            (
+                "notifications.endpoints.0.url",
+                "https://b.example/c?(hidden)",
+            ),
+            ("health.http.0.uri", "http://(hidden)@d.example?(hidden)"),
+            ("proxy.exec.command", HIDDEN),
+        ] {
+            assert_eq!(told[key].0, value, "{key}");
+        }
         assert_eq!(told["storage.s3.sessiontoken"].0, HIDDEN);
     }
 }
