@@ -78,13 +78,16 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error>
         }
 
         fn visit_i64<E: Error>(self, value: i64) -> Result<usize, E> {
-            usize::try_from(value).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
+            // As any that is too small.
+            Ok(usize::try_from(value).unwrap_or(0))
         }
 
         fn visit_str<E: Error>(self, value: &str) -> Result<usize, E> {
-            value
-                .parse()
-                .map_err(|_| E::invalid_value(Unexpected::Str(value), &self))
+            let wrong = |_| E::invalid_value(Unexpected::Str(value), &self);
+            match value.parse::<i64>() {
+                Ok(number) => self.visit_i64(number),
+                Err(_) => value.parse().map_err(wrong),
+            }
         }
     }
 
@@ -113,7 +116,8 @@ mod tests {
         assert_eq!(read(r#"{"maxthreads": "30"}"#).unwrap().threads(), 30);
         assert_eq!(read(r#"{"maxthreads": 1}"#).unwrap().threads(), 25);
         assert!(read(r#"{"maxthreads": "many"}"#).is_err());
-        assert!(read(r#"{"maxthreads": -1}"#).is_err());
+        assert_eq!(read(r#"{"maxthreads": -1}"#).unwrap().threads(), 25);
+        assert_eq!(read(r#"{"maxthreads": "-1"}"#).unwrap().threads(), 25);
     }
 
     #[test]

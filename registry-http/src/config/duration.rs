@@ -9,11 +9,16 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GoDuration(pub(crate) Duration);
 
+/// Fewer nanoseconds than that are some other number whose unit is missing.
+const SHORTEST: u64 = 1_000_000;
+
 /// Parses what Go's `time.ParseDuration` takes, without negative ones, or bare nanoseconds.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) {
-        return rest.parse().ok().map(Duration::from_nanos);
+        let nanos: u64 = rest.parse().ok()?;
+        // Whoever writes `60` means no nanoseconds.
+        return (nanos == 0 || nanos >= SHORTEST).then(|| Duration::from_nanos(nanos));
     }
     let mut total: u128 = 0;
     while !rest.is_empty() {
@@ -73,7 +78,7 @@ impl<'de> Deserialize<'de> for GoDuration {
             type Value = GoDuration;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration such as 1h30m, 10s or 500ms")
+                f.write_str("a duration with its unit, such as 1h30m, 10s or 500ms,")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<GoDuration, E> {
@@ -113,7 +118,9 @@ mod tests {
             ("s", None),
             (".s", None),
             ("1.2.3s", None),
-            ("10", Some(Duration::from_nanos(10))),
+            ("60", None),
+            ("999999", None),
+            ("1000000", millis(1)),
             ("10 s", None),
             ("1d", None),
             ("-1s", None),

@@ -245,6 +245,17 @@ impl Config {
 
     fn from_layers(layers: Layers, mut notes: Notes) -> Result<Self, ConfigError> {
         let mut merged = layers.merged();
+        if merged.get("version").is_none_or(is_empty) {
+            let also = match merged.contains_key("storage") {
+                true => "",
+                false => {
+                    ", and `storage: {filesystem: {rootdirectory: /var/lib/registry}}` or \
+                          another store"
+                }
+            };
+            let message = format!("this key is mandatory and missing; write `version: 0.1`{also}");
+            return Err(layers.refuse(&["version"], message));
+        }
         let driver = take_driver(&mut merged, &layers)?;
         let auth = auth::take(&mut merged);
         let value = Value::from(merged);
@@ -312,6 +323,10 @@ impl Layers {
     }
 }
 
+fn is_empty(value: &Value) -> bool {
+    matches!(value, Value::Empty(..)) || value.as_str() == Some("")
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "the configuration is read once, before anything is served"
@@ -322,7 +337,9 @@ fn read(path: &Path) -> std::io::Result<String> {
 
 /// Takes the driver's section out of `storage`, which leaves the keys that are not a driver's.
 fn take_driver(merged: &mut Dict, layers: &Layers) -> Result<Driver, ConfigError> {
-    let none = || layers.refuse(&["storage"], "no storage driver is configured");
+    let none = || {
+        layers.refuse(&["storage"], "no storage driver is configured, such as `filesystem: {rootdirectory: /var/lib/registry}`")
+    };
     let storage = match merged.get_mut("storage") {
         Some(Value::Dict(_, storage)) => storage,
         None | Some(Value::Empty(..)) => return Err(none()),

@@ -124,7 +124,7 @@ impl Root {
             log: log(self.log, &self.loglevel, &layers)?,
             delete: self.storage.delete(),
             readonly: self.storage.readonly(),
-            uploadpurging: self.storage.purging(&layers)?,
+            uploadpurging: self.storage.purging(&layers, &mut notes),
             http: http(self.http, &layers, &mut notes)?,
             health: health(self.health, &layers)?,
             catalog_max: page(self.catalog.maxentries),

@@ -222,6 +222,14 @@ fn an_error_names_the_key_and_where_it_came_from() {
     let table = [
         ("storage: {inmemory: }", "`version` (config.yml): "),
         (
+            "",
+            "`version` (config.yml): this key is mandatory and missing; write `version: 0.1`, and",
+        ),
+        (
+            "version: ",
+            "`version` (config.yml:1:1): this key is mandatory",
+        ),
+        (
             "version: 0.2\nstorage: {inmemory: }",
             "`version` (config.yml:1:1): ",
         ),
@@ -260,7 +268,39 @@ fn an_error_names_the_key_and_where_it_came_from() {
             "`http.net` (config.yml:3:8): \"udp\" is not one of tcp, unix",
         ),
         ("http: {net: unix}", "`http.addr` (config.yml:3:1): "),
-        ("http: {host: a.example}", "`http.host` (config.yml:3:8): "),
+        ("http: {host: 'https://'}", "`http.host` (config.yml:3:8): "),
+        (
+            "http: {draintimeout: '60'}",
+            "`http.draintimeout` (config.yml:3:8): a duration with its unit, such as 1h30m",
+        ),
+        (
+            "log: {level: info}\nloglevel: loud",
+            "`loglevel` (config.yml:4:1): ",
+        ),
+        (
+            "http: quiet",
+            "`http` (config.yml:3:1): a section is wanted here, not \"quiet\"",
+        ),
+        (
+            "http: {h2c: [a]}",
+            "`http.h2c` (config.yml:3:8): a section is wanted here, not a list",
+        ),
+        (
+            "http: {headers: {a: b}}",
+            "`http.headers.a` (config.yml:3:18): a list is wanted here, not \"b\"",
+        ),
+        (
+            "catalog: {maxentries: few}",
+            "`catalog.maxentries` (config.yml:3:11): a whole number is wanted here, not \"few\"",
+        ),
+        (
+            "health: {storagedriver: {threshold: -1}}",
+            "`health.storagedriver.threshold` (config.yml:3:26): a whole number that fits",
+        ),
+        (
+            "http: {relativeurls: [a]}",
+            "`http.relativeurls` (config.yml:3:8): true or false is wanted here, not a list",
+        ),
         ("http: {prefix: 'a b'}", "`http.prefix` (config.yml:3:8): "),
         (
             "http: {relativeurls: maybe}",

@@ -3,6 +3,7 @@
 
 mod access;
 mod scalar;
+mod words;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Unexpect
 use self::access::{Entries, Items, Variant};
 pub(crate) use self::scalar::boolean;
 use self::scalar::integer;
+use self::words::{said, told};
 
 /// A key that the target does not know, and those it does.
 #[derive(Debug)]
@@ -45,6 +47,18 @@ impl de::Error for TypeError {
             missing: None,
             message: message.to_string(),
         }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
+        Self::custom(format!(
+            "{} is wanted here, not {}",
+            said(wanted),
+            told(&found)
+        ))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
+        Self::invalid_type(found, wanted)
     }
 
     fn missing_field(field: &'static str) -> Self {

@@ -49,7 +49,11 @@ fn check(ended: &Ended, expected: &[&str]) {
 fn a_file_that_cannot_be_read_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let table: [(&str, &[u8], &[&str]); 6] = [
-        ("empty.yml", b"", &["`storage` (empty.yml)"]),
+        (
+            "empty.yml",
+            b"",
+            &["`version` (empty.yml)", "version: 0.1", "`storage"],
+        ),
         ("binary.yml", b"\x7fELF\x00\xff\xfe", &["binary.yml"]),
         (
             "torn.yml",
@@ -133,8 +137,8 @@ fn a_value_that_cannot_be_served_is_named_with_where_it_came_from() {
             &["`storage.delete.enabled` (c.yml:2:"],
         ),
         (
-            "version: 0.1\nstorage: {inmemory: {}, maintenance: {uploadpurging: {interval: 0s}}}",
-            &["`storage.maintenance.uploadpurging.interval` (c.yml:2:"],
+            "version: 0.1\nstorage: inmemory\nhttp: {draintimeout: '60'}",
+            &["`http.draintimeout` (c.yml:3:", "unit"],
         ),
     ];
     for (text, expected) in table {

@@ -118,6 +118,15 @@ pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<H
     };
     let host = match raw.host.as_str() {
         "" => None,
+        // Without a scheme it is nothing to Go, either.
+        host if !host.contains("://") => {
+            notes.warn(format!(
+                "`http.host` ({}) has no scheme and is left out, as in distribution: URLs begin as \
+                 the request did; write https://{host}",
+                layers.origin(&["http", "host"])
+            ));
+            None
+        }
         host => Some(absolute(host).ok_or_else(|| {
             let message = format!("{host:?} is no URL such as https://registry.example");
             layers.refuse(&["http", "host"], message)

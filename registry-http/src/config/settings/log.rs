@@ -68,20 +68,10 @@ struct RawAccessLog {
 
 /// `old` is the level in the old place.
 pub(super) fn log(raw: RawLog, old: &str, layers: &Layers) -> Result<Log, ConfigError> {
-    let (path, level): (&[&str], &str) = match raw.level.as_str() {
-        "" if !old.is_empty() => (&["loglevel"], old),
-        level => (&["log", "level"], level),
-    };
-    let level = match level.to_ascii_lowercase().as_str() {
-        "" | "info" => LogLevel::Info,
-        "error" => LogLevel::Error,
-        "warn" => LogLevel::Warn,
-        "debug" => LogLevel::Debug,
-        other => {
-            let message = format!("{other:?} is not one of error, warn, info, debug");
-            return Err(layers.refuse(path, message));
-        }
-    };
+    // The old one is looked at even where it does not count.
+    let old = level_of(old, &["loglevel"], layers)?;
+    let level = level_of(&raw.level, &["log", "level"], layers)?;
+    let level = level.or(old).unwrap_or_default();
     let path = ["log", "formatter"];
     let format = match raw.formatter.as_str() {
         "" | "text" => LogFormat::Text,
@@ -99,4 +89,18 @@ pub(super) fn log(raw: RawLog, old: &str, layers: &Layers) -> Result<Log, Config
         caller: raw.reportcaller,
         fields: raw.fields,
     })
+}
+
+fn level_of(text: &str, path: &[&str], layers: &Layers) -> Result<Option<LogLevel>, ConfigError> {
+    Ok(Some(match text.to_ascii_lowercase().as_str() {
+        "" => return Ok(None),
+        "info" => LogLevel::Info,
+        "error" => LogLevel::Error,
+        "warn" => LogLevel::Warn,
+        "debug" => LogLevel::Debug,
+        other => {
+            let message = format!("{other:?} is not one of error, warn, info, debug");
+            return Err(layers.refuse(path, message));
+        }
+    }))
 }

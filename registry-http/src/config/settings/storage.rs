@@ -81,24 +81,27 @@ impl RawStorage {
         Ok(())
     }
 
-    pub(super) fn purging(&self, layers: &Layers) -> Result<UploadPurging, ConfigError> {
+    pub(super) fn purging(&self, layers: &Layers, notes: &mut Notes) -> UploadPurging {
         let raw = &self.maintenance.uploadpurging;
         let hours = |given: Option<GoDuration>, hours: u64| {
             given.map_or(Duration::from_secs(hours * 3600), |given| given.0)
         };
-        let purging = UploadPurging {
+        let mut purging = UploadPurging {
             enabled: raw.enabled.unwrap_or(true),
             age: hours(raw.age, 168),
             interval: hours(raw.interval, 24),
             dryrun: raw.dryrun,
         };
         if purging.enabled && purging.interval.is_zero() {
-            return Err(layers.refuse(
-                &["storage", "maintenance", "uploadpurging", "interval"],
-                "must be longer than nothing",
+            purging.interval = Duration::from_secs(24 * 3600);
+            let path = ["storage", "maintenance", "uploadpurging", "interval"];
+            notes.warn(format!(
+                "`{}` ({}) is no time at all: 24h counts",
+                path.join("."),
+                layers.origin(&path)
             ));
         }
-        Ok(purging)
+        purging
     }
 }
 

@@ -155,3 +155,31 @@ fn metrics_are_at_a_path_of_the_second_listener_if_there_is_one() {
                     `http.debug.addr` is not set";
     assert_eq!(warnings(alone), [expected]);
 }
+
+#[test]
+fn a_host_without_a_scheme_is_left_out_and_named_with_the_remedy() {
+    for host in ["reg.example.com:5000", "reg.example.com"] {
+        let text = format!("http: {{host: '{host}'}}");
+        assert_eq!(with(&text).unwrap().http.host, None);
+        let told = warnings(&text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        for word in ["`http.host` (config.yml:3:8)", &format!("https://{host}")] {
+            assert!(told[0].contains(word), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn no_time_at_all_between_two_looks_is_the_default() {
+    let text = "version: 0.1\nstorage: {inmemory: , maintenance: {uploadpurging: {interval: 0s}}}";
+    let config = parse(text).unwrap();
+    assert_eq!(config.uploadpurging.interval, Duration::from_secs(86_400));
+    let told = config.notes.warnings;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("uploadpurging.interval` (config.yml:2:"),
+        "{told:?}"
+    );
+    let config = with("catalog: {maxentries: 5.0}").unwrap();
+    assert_eq!((config.catalog_max, config.notes.warnings.len()), (5, 0));
+}

@@ -31,6 +31,15 @@ pub(super) fn integer(text: &str) -> Option<i128> {
         [b'0', _, ..] => (8, &lower[1..]),
         _ => (10, lower.as_str()),
     };
-    let number = i128::from(u64::from_str_radix(digits, radix).ok()?);
+    let number = match u64::from_str_radix(digits, radix) {
+        Ok(number) => i128::from(number),
+        // `5.0` is a whole number to Go.
+        Err(_) => {
+            let (whole, fraction) = lower.split_once('.')?;
+            let is_whole = !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0');
+            let whole = is_whole.then_some(whole)?;
+            i128::from(whole.parse::<u64>().ok()?)
+        }
+    };
     Some(if negative { -number } else { number })
 }
