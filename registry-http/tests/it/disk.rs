@@ -64,8 +64,7 @@ fn push(server: &Server, content: &[u8]) -> u16 {
     server.send(Request::new("PUT", &url).body(content)).status
 }
 
-#[test]
-fn a_full_disk_is_served_from_and_written_to_once_there_is_room() {
+pub(crate) fn a_full_disk_is_served_from_and_written_to_once_there_is_room() {
     let (mut server, layer) = stopped();
     let Some(disk) = Disk::new(&server, "a full disk", FILL) else {
         return;
@@ -108,8 +107,7 @@ fn a_check_of_a_full_disk_says_that_pushes_are_refused() {
     }
 }
 
-#[test]
-fn a_disk_that_may_not_be_written_to_is_refused_with_the_key_and_the_way_out() {
+pub(crate) fn a_disk_that_may_not_be_written_to_is_refused_with_the_key_and_the_way_out() {
     let (mut server, layer) = stopped();
     let test = "a disk that may not be written to";
     let Some(disk) = Disk::new(&server, test, "mount -o remount,ro .") else {

@@ -21,8 +21,7 @@ fn start(more: &str) -> Server {
     )
 }
 
-#[test]
-fn a_head_that_is_too_large_is_refused_and_one_that_stalls_is_cut() {
+pub(crate) fn a_head_that_is_too_large_is_refused_and_one_that_stalls_is_cut() {
     let server =
         start("extensions: {limits: {header: 2000, headers: 10, header_timeout: 200ms}}\n");
     let status = |head: &str| {
@@ -43,8 +42,7 @@ fn a_head_that_is_too_large_is_refused_and_one_that_stalls_is_cut() {
     }
 }
 
-#[test]
-fn a_body_that_stops_arriving_ends_and_what_came_is_kept() {
+pub(crate) fn a_body_that_stops_arriving_ends_and_what_came_is_kept() {
     let server = start("extensions: {limits: {stall_timeout: 200ms}}\n");
     let begun = server.send(Request::new("POST", "/v2/a/blobs/uploads/"));
     let url = begun.header("location").to_owned();

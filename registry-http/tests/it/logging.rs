@@ -31,13 +31,13 @@ fn is_time(text: &Value) -> bool {
 }
 
 pub(crate) fn each_form_says_the_same() {
-    let fields = "fields: {environment: prod, team: {name: a}}";
+    let fields = "fields: {environment: prod, node: 5, team: {name: a}}";
     for formatter in ["", "formatter: text, "] {
         let server = start(&format!("{{{formatter}{fields}}}"));
         let line = serving(&server);
         assert!(line.starts_with("time=\"2"), "{line}");
         assert!(line.contains(" level=info msg=\"serving; "), "{line}");
-        let end = r#" environment=prod team="{\"name\":\"a\"}""#;
+        let end = r#" environment=prod node=5 team="{\"name\":\"a\"}""#;
         assert!(line.ends_with(end), "{line}");
     }
     let form = |name: &str| {
@@ -48,6 +48,7 @@ pub(crate) fn each_form_says_the_same() {
         assert_eq!(line["address"], server.address.to_string());
         assert_eq!(line["storage"], "inmemory");
         assert_eq!(line["environment"], "prod");
+        assert_eq!(line["node"], "5");
         assert_eq!(line["team"]["name"], "a");
         line
     };

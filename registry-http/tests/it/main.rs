@@ -14,9 +14,9 @@ mod checking;
 mod client;
 #[cfg(feature = "fs")]
 mod collecting;
-mod drop_in;
 #[cfg(feature = "fs")]
 mod disk;
+mod drop_in;
 #[cfg(feature = "fs")]
 mod examples;
 mod h2c;

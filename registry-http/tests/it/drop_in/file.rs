@@ -92,6 +92,25 @@ fn file_duration_number() {
     let server = super::server("extensions: {limits: {header_timeout: 100000000}}\n");
     let cut = crate::client::exchange(server.address, b"GET /v2/ HTTP/1.1\r\nHost:");
     assert_eq!(cut, b"");
+    for number in ["60", "999999"] {
+        let checked = check_with(&format!("http: {{draintimeout: {number}}}"));
+        let named = "`http.draintimeout` (c.yml:3:";
+        assert!(checked.problem().starts_with(named), "{checked:?}");
+    }
+}
+
+#[test]
+fn file_misspelt_auth() {
+    for (keys, key, meant) in [
+        ("auht: {htpasswd: {realm: a}}", "auht", "`auth`?"),
+        ("Auth: {htpasswd: {realm: a}}", "Auth", "`auth`?"),
+        ("http: {TLS: {certificate: a}}", "http.TLS", "`http.tls`?"),
+    ] {
+        let checked = check_with(keys);
+        let told = checked.problem();
+        let start = format!("`{key}` (c.yml:3:");
+        assert!(told.starts_with(&start) && told.contains(meant), "{told}");
+    }
 }
 
 #[test]

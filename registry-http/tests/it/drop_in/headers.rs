@@ -2,12 +2,17 @@
 
 use serde_json::json;
 
-use super::server;
+use super::{proved_on_a_server_by, server};
 use crate::client::{Answer, Request};
 use crate::manifests::image;
+use crate::robustness;
 use crate::server::{Server, sha256, sha512};
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
+proved_on_a_server_by! {
+    header_names: robustness::header_names_are_written_as_scripts_look_for_them;
+}
+
 const BROWSER: &str = "default-src 'none'; sandbox";
 
 /// A server with a blob and an image, and what their digests are.

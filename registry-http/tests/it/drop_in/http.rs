@@ -1,10 +1,13 @@
 //! The keys of `http`.
 
+use std::time::{Duration, Instant};
+
 use super::{MEMORY, check_with, proved_by, serve, server};
-use crate::client::Request;
+use crate::client::{Request, exchange, parse};
+use crate::process::wait_for;
 #[cfg(feature = "fs")]
 use crate::stopping;
-use crate::{health, metrics, robustness, sockets};
+use crate::{health, limits, metrics, robustness, sockets};
 
 proved_by! {
     http_net: sockets::a_socket_of_the_file_system_is_served_and_removed_at_the_end,
@@ -13,6 +16,8 @@ proved_by! {
     http_systemd: sockets::the_socket_of_systemd_is_served_instead_of_the_address,
         sockets::several_sockets_are_refused_and_those_of_another_process_are_not_ours;
     http_headers: robustness::configured_headers_replace_ours_and_describe_no_answer;
+    http_refused: robustness::what_is_no_http_is_told_in_the_log,
+        limits::a_head_that_is_too_large_is_refused_and_one_that_stalls_is_cut;
     http_debug_addr: health::each_listener_answers_its_own_paths_alone,
         health::a_second_listener_that_cannot_listen_keeps_the_server_from_starting;
 }
@@ -25,6 +30,8 @@ proved_by! {
 #[test]
 fn http_debug_prometheus() {
     metrics::metrics_are_served_where_they_were_asked_for_and_nowhere_else();
+    #[cfg(target_os = "linux")]
+    metrics::what_the_process_takes_is_told();
     #[cfg(feature = "fs")]
     metrics::the_calls_of_the_store_are_timed_under_the_name_of_its_driver();
 }
@@ -53,6 +60,11 @@ fn http_host() {
     let told = location("http: {host: 'https://a.example:444'}\n", post());
     let start = "https://a.example:444/v2/a/blobs/uploads/";
     assert!(told.starts_with(start), "{told}");
+    let warned = check_with("http: {host: 'a.example:444'}");
+    let named = "`http.host` (c.yml:3:";
+    assert!(warned.warning().starts_with(named), "{warned:?}");
+    let told = location("http: {host: 'a.example:444'}\n", post());
+    assert!(told.starts_with("/v2/a/blobs/uploads/"), "{told}");
 }
 
 #[test]
@@ -64,6 +76,7 @@ fn http_prefix() {
     let told = begun.header("location");
     assert!(told.starts_with("/below/v2/a/blobs/uploads/"), "{told}");
     assert_eq!(server.get(told).status, 204);
+    robustness::below_a_prefix_there_is_the_api_and_the_root_stays_where_it_was();
 }
 
 #[test]
@@ -109,7 +122,27 @@ fn http_h2c() {
         let got = std::io::Read::read_exact(&mut stream, &mut frame);
         // Settings are what either says first.
         assert_eq!(got.is_ok() && frame[3] == 4, spoken, "{frame:?}");
-        assert_eq!(server.get("/v2/").status, 200);
+        let upgrade = Request::new("GET", "/v2/")
+            .header("Connection", "Upgrade, HTTP2-Settings")
+            .header("Upgrade", "h2c")
+            .header("HTTP2-Settings", "AAMAAABkAAQAAP__");
+        assert_eq!(server.send(upgrade).status, 200);
+    }
+}
+
+#[test]
+fn http_stalled() {
+    limits::a_body_that_stops_arriving_ends_and_what_came_is_kept();
+    let server = server("extensions: {limits: {idle_timeout: 200ms}}\n");
+    let begun = Instant::now();
+    // One that is slow to say something is cut, too: what is asked is asked again.
+    let wire = b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answer = wait_for(|| parse(&exchange(server.address, wire)));
+    assert_eq!((answer.status, answer.header("connection")), (200, ""));
+    assert!(begun.elapsed() < Duration::from_secs(50), "it stays");
+    let checked = check_with("");
+    for (key, value) in [("stall_timeout", "60s"), ("idle_timeout", "75s")] {
+        assert_eq!(checked.value(&format!("extensions.limits.{key}")), value);
     }
 }
 
@@ -117,8 +150,8 @@ fn http_h2c() {
 fn http_limits() {
     let server = server("extensions: {limits: {header: 1000, manifest: 10}}\n");
     let long = Request::new("GET", "/v2/").header("x", &"a".repeat(1000));
-    let answer = crate::client::exchange(server.address, &long.wire());
-    assert_eq!(crate::client::parse(&answer).unwrap().status, 431);
+    let answer = exchange(server.address, &long.wire());
+    assert_eq!(parse(&answer).unwrap().status, 431);
     server
         .put_manifest("a", "t", "more than ten bytes")
         .expect(413, "MANIFEST_INVALID");

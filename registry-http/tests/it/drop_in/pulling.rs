@@ -43,6 +43,31 @@ fn pull_bad_name() {
 }
 
 #[test]
+fn pull_encoded_slash() {
+    let server = server("");
+    server.push_manifest("a/b", "t", &image(&server, "a/b", "layer"));
+    for slash in ["%2f", "%2F"] {
+        let answer = server.get(&format!("/v2/a{slash}b/manifests/t"));
+        answer.expect(400, "NAME_INVALID");
+    }
+}
+
+#[test]
+fn pull_head_range() {
+    let server = server("");
+    let path = format!("/v2/a/blobs/{}", server.push_blob("a", b"content"));
+    for (name, value) in [
+        ("Range", "bytes=1-2"),
+        ("Range", "bytes=100-"),
+        ("If-Match", "\"another\""),
+    ] {
+        let head = server.send(Request::new("HEAD", &path).header(name, value));
+        assert_eq!((head.status, head.header("content-length")), (200, "7"));
+        assert_eq!(head.header("content-range"), "");
+    }
+}
+
+#[test]
 fn pull_method() {
     let server = server("");
     for path in ["/v2/_catalog", "/v2/a/tags/list"] {

@@ -1,9 +1,16 @@
 //! The keys of `storage`.
 
-use super::{Checked, MEMORY, check, serve};
+use super::{Checked, MEMORY, check, proved_by, serve};
 use crate::client::Request;
+use crate::disk;
 use crate::manifests::image;
 use crate::server::{Server, Setup, sha256};
+
+proved_by! {
+    storage_full: disk::a_full_disk_is_served_from_and_written_to_once_there_is_room;
+    storage_unwritable:
+        disk::a_disk_that_may_not_be_written_to_is_refused_with_the_key_and_the_way_out;
+}
 
 const FREE: [(&str, &str); 1] = [("REGISTRY_HTTP_ADDR", "127.0.0.1:0")];
 
@@ -47,6 +54,7 @@ fn storage_filesystem_maxthreads() {
     let refused = files("maxthreads: few");
     assert!(refused.problem().contains("maxthreads"), "{refused:?}");
     assert_eq!(files("").value("storage.filesystem.maxthreads"), "100");
+    assert_eq!(files("maxthreads: -1").warnings(), [""; 0]);
 }
 
 #[test]

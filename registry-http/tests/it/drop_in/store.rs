@@ -8,13 +8,14 @@ use super::{proved_by, registry};
 use crate::client::Request;
 use crate::manifests::image;
 use crate::server::{Server, sha256};
-use crate::{lifecycle, order, swapped};
+use crate::{checking, lifecycle, order, swapped};
 
 proved_by! {
     store_reads: swapped::what_distribution_accepted_is_served_as_what_it_is,
         swapped::a_subject_counts_whatever_stands_beside_it_and_only_where_it_is_one;
     store_two_digests: swapped::a_blob_under_two_digests_is_mounted_with_both_links;
     store_durable: order::a_push_becomes_durable_in_the_promised_order;
+    store_empty_blob: checking::what_has_lost_its_bytes_is_told_absent_for_who_reads_and_brought_by_the_next_push;
     store_locked: lifecycle::one_server_has_the_root_and_the_next_is_told_which;
 }
 

@@ -79,6 +79,30 @@ fn variable_unknown() {
     );
 }
 
+#[test]
+fn variable_unknown_auth() {
+    for name in [
+        "REGISTRY_AUTH_HTPASWD_REALM",
+        "REGISTRY_HTTP_TLS_CERTIFCATE",
+        "REGISTRY_PROXY_REMOTURL",
+    ] {
+        let checked = over("", &[(name, "a")]);
+        let told = checked.problem();
+        assert!(told.contains(&format!(" ({name}): ")), "{told}");
+        assert!(told.contains("did you mean REGISTRY_"), "{told}");
+    }
+}
+
+#[test]
+fn variable_lower_case() {
+    let checked = over("http: {prefix: /a/}", &[("REGISTRY_http_prefix", "/b/")]);
+    assert_eq!(checked.value("http.prefix"), "/a/");
+    assert!(
+        checked.warning().contains("REGISTRY_http_prefix"),
+        "{checked:?}"
+    );
+}
+
 #[cfg(feature = "fs")]
 #[test]
 fn variable_storage() {
@@ -152,6 +176,10 @@ fn variable_list_item() {
             ("validation.manifests.urls.allow.1", "^https://b/"),
         ],
     );
+    let text = format!("{MEMORY}http: {{addr: '127.0.0.1:0'}}\n");
+    let (_dir, served) = serve(&text, &[("REGISTRY_HTTP_HEADERS_X-A_0", "b")]);
+    let answer = exchange(served.unwrap().address, &Request::new("GET", "/v2/").wire());
+    assert_eq!(parse(&answer).unwrap().all("x-a"), ["b"]);
 }
 
 #[test]
