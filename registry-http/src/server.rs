@@ -1,10 +1,11 @@
 //! From a configuration to a server: which driver, which address, what is open to whom.
 
+mod error;
+mod listeners;
 mod parts;
 mod refused;
 mod services;
 
-use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,98 +16,30 @@ use hyper::Request;
 use hyper::service::service_fn;
 use registry_core::access::{Anyone, Authenticator};
 use registry_core::storage::{OpenMode, Storage};
-use registry_core::{BoxError, Registry, RegistryError};
+use registry_core::{BoxError, Registry};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub use self::error::Error;
+pub(crate) use self::listeners::{bind_beside, listen};
 pub(crate) use self::parts::options;
 use self::parts::{accept_limits, app_config};
-use self::refused::remedy;
 pub(crate) use self::refused::{unheard, unopened};
-use self::services::numbered;
-use crate::accept::{self, AcceptLimits, Listener, Passed, UnixSocket};
+use crate::accept::{self, AcceptLimits, Listener, Passed};
 use crate::ambient::probe;
 use crate::app::App;
 use crate::check::{self, Report};
 use crate::collect::{self, CollectArguments};
-use crate::config::{Config, ConfigError, Net, Origin, Source, UploadPurging};
+use crate::config::{Config, Source, UploadPurging};
 use crate::debug::{self, Debug};
 use crate::factories::Factories;
 use crate::health::{Checks, Health};
 use crate::metrics::{Metrics, measure};
 use crate::outlet::Outlet;
 use crate::purge::{purge, purging};
-use crate::{builtin, cli, config};
-
-/// Why a server does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The configuration cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The users cannot be asked for.
-    #[error("opening `auth.{kind}`")]
-    #[non_exhaustive]
-    Auth {
-        /// Which scheme.
-        kind: String,
-        /// Why not.
-        #[source]
-        source: BoxError,
-    },
-    /// Nothing can listen there.
-    #[error(
-        "`{key}` ({origin}): listening on {addr}: {reason}{}",
-        remedy(reason, key)
-    )]
-    #[non_exhaustive]
-    Listen {
-        /// The key that says where.
-        key: &'static str,
-        /// Where that came from.
-        origin: Origin,
-        /// Where.
-        addr: String,
-        /// Why not.
-        reason: io::Error,
-    },
-    /// What is to be counted cannot be, which is a bug.
-    #[error("preparing the metrics")]
-    Metrics(#[source] BoxError),
-    /// Uploads and keys need bytes that nobody can guess.
-    #[error("the system gives no random bytes")]
-    Random(#[source] getrandom::Error),
-    /// The store does not hold what a registry needs.
-    #[error("opening the registry in the store")]
-    Registry(#[source] RegistryError),
-    /// What the program needs of the system beside that.
-    #[error("{doing}")]
-    #[non_exhaustive]
-    System {
-        /// What was being done.
-        doing: &'static str,
-        /// Why it did not work.
-        #[source]
-        source: io::Error,
-    },
-    /// The driver does not open its store.
-    #[error("`{key}` ({origin}): opening the {kind} store")]
-    #[non_exhaustive]
-    Storage {
-        /// Which driver.
-        kind: String,
-        /// The key that says where the store is.
-        key: String,
-        /// Where that came from.
-        origin: Origin,
-        /// Why not.
-        #[source]
-        source: BoxError,
-    },
-}
+use crate::{builtin, cli};
 
 /// How long the changes may take that outlive their connections: with the drain before it, less
 /// than the ten seconds of `docker stop`.
@@ -421,26 +354,6 @@ pub(crate) async fn open_auth(
         kind: kind.to_owned(),
         source,
     })
-}
-
-/// On the socket that was passed, or else where the configuration says.
-pub(crate) async fn listen(config: &Config, passed: Option<Passed>) -> Result<Listener, Error> {
-    let addr = &config.http.addr;
-    let opened = match (passed, config.http.net) {
-        (Some(passed), _) => passed.listen(),
-        (None, Net::Tcp) => accept::bind(&numbered(addr)).await.map(Listener::Tcp),
-        (None, Net::Unix) => UnixSocket::bind(addr.as_ref()).map(Listener::Unix),
-    };
-    opened.map_err(|reason| unheard(config, "http.addr", addr, reason))
-}
-
-/// Where the second listener listens.
-pub(crate) async fn bind_beside(
-    config: &Config,
-    debug: &config::Debug,
-) -> Result<TcpListener, Error> {
-    let bound = accept::bind(&numbered(&debug.addr)).await;
-    bound.map_err(|reason| unheard(config, "http.debug.addr", &debug.addr, reason))
 }
 
 /// The second listener. It is asked for in order to see something, so that nothing is served
