@@ -7,7 +7,7 @@ use crate::client::{Request, exchange, parse};
 use crate::process::wait_for;
 #[cfg(feature = "fs")]
 use crate::stopping;
-use crate::{health, limits, metrics, robustness, sockets};
+use crate::{health, limits, metrics, refusals, robustness, sockets};
 
 proved_by! {
     http_net: sockets::a_socket_of_the_file_system_is_served_and_removed_at_the_end,
@@ -53,6 +53,7 @@ fn http_addr() {
     let answer = Request::new("GET", "/v2/").send(served.unwrap().address);
     assert_eq!(answer.status, 200);
     assert_eq!(check_with("").problems(), [""; 0]);
+    refusals::an_address_that_cannot_be_had_is_named();
 }
 
 #[test]

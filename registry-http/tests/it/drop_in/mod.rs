@@ -21,7 +21,6 @@ mod pushing;
 mod storage;
 #[cfg(feature = "fs")]
 mod store;
-#[cfg(all(feature = "fs", feature = "htpasswd"))]
 mod users;
 mod variables;
 

@@ -1,9 +1,11 @@
 //! Who is let in, and who may do what.
 
 use super::proved_by;
+#[cfg(all(feature = "fs", feature = "htpasswd"))]
 use crate::htpasswd::{self, command, file};
 use crate::rules;
 
+#[cfg(all(feature = "fs", feature = "htpasswd"))]
 proved_by! {
     auth_htpasswd: htpasswd::nothing_is_answered_to_who_is_not_let_in,
         htpasswd::a_login_is_one_comparison_for_who_is_there_and_who_is_not;
@@ -14,8 +16,16 @@ proved_by! {
     auth_htpasswd_failures: htpasswd::too_many_failures_are_told_when_to_come_back;
     htpasswd_command: command::a_line_is_printed_as_tutorials_want_it,
         command::the_name_of_the_binary_is_enough;
-    extensions_access: rules::what_no_rule_gives_is_denied_and_looks_the_same_whether_it_is_there_or_not,
-        rules::who_may_create_moves_no_tag;
-    extensions_immutable: rules::an_immutable_tag_is_moved_by_nobody_and_may_be_deleted;
     header_www_authenticate: htpasswd::nothing_is_answered_to_who_is_not_let_in;
+}
+
+proved_by! {
+    extensions_immutable: rules::an_immutable_tag_is_moved_by_nobody_and_may_be_deleted;
+}
+
+#[test]
+fn extensions_access() {
+    #[cfg(feature = "fs")]
+    rules::what_no_rule_gives_is_denied_and_looks_the_same_whether_it_is_there_or_not();
+    rules::who_may_create_moves_no_tag();
 }
