@@ -36,7 +36,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hmac::{Hmac, KeyInit};
 use registry_core::access::{AuthError, Authenticator, Caller, Challenge};
-use registry_core::access::{Credentials, Identity, Scheme};
+use registry_core::access::{Credentials, Identity, Scheme, Secret};
 use registry_core::{Ambient, BoxError};
 use serde::Deserialize;
 
@@ -275,6 +275,16 @@ impl Authenticator for Htpasswd {
 
     fn challenge(&self) -> Challenge {
         self.shared.challenge()
+    }
+
+    async fn credential(&self, user: &str) -> Option<Secret<Vec<u8>>> {
+        let shared = &self.shared;
+        if shared.watch.is_due((shared.ambient.now)()) {
+            // What was read before goes on counting.
+            let _ = shared.look(Watch::look).await;
+        }
+        let (hash, is_there) = shared.watch.users().find(user);
+        is_there.then(|| Secret::new(hash.to_string().into_bytes()))
     }
 
     async fn reload(&self) {

@@ -135,6 +135,13 @@ pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     /// What to ask of a caller who is known and lacks a right.
     fn challenge(&self) -> Challenge;
 
+    /// What a user is known by at present: bytes that change with the password. `None` for a user
+    /// who is not there, or where that cannot be told. Tokens that outlive a login hang on it.
+    async fn credential(&self, user: &str) -> Option<Secret<Vec<u8>>> {
+        let _ = user;
+        None
+    }
+
     /// Looks again at what it was opened from, at once, since someone says that it has changed.
     async fn reload(&self) {}
 
@@ -223,7 +230,12 @@ pub enum Challenge {
 pub enum Realm {
     /// At this URL.
     Fixed(String),
-    /// On the host that was asked.
+    /// On this registry itself, by whatever name and scheme it was asked.
+    Here {
+        /// Path of the token endpoint, below the prefix of the API.
+        path: String,
+    },
+    /// On the host that was asked, over TLS unless a proxy says otherwise.
     SameHost {
         /// Path of the token endpoint there.
         path: String,
