@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use registry_core::access::{
-    AuthError, Authenticator, BearerError, Caller, Challenge, Credentials, Identity, Realm,
+    AuthError, Authenticator, BearerError, Caller, Challenge, Credentials, Identity, Realm, Secret,
 };
 use registry_core::{Ambient, BoxError};
 
@@ -110,14 +110,6 @@ impl TokenAuth {
         }
     }
 
-    /// Reads all files of keys, and asks the URL, at once: for an operator who says so.
-    pub async fn reload(&self) {
-        match &self.source {
-            Source::Other(keyring) => keyring.reload().await,
-            Source::Own(issuer) => issuer.look_again().await,
-        }
-    }
-
     async fn bearer(&self, token: &str) -> Result<Identity, Refused> {
         let now = seconds_of((self.ambient.now)());
         let keys = self.source.current().await;
@@ -175,6 +167,13 @@ impl Authenticator for TokenAuth {
     fn challenge(&self) -> Challenge {
         self.asking(Some(BearerError::InsufficientScope))
     }
+
+    async fn reload(&self) {
+        match &self.source {
+            Source::Other(keyring) => keyring.reload().await,
+            Source::Own(issuer) => issuer.look_again().await,
+        }
+    }
 }
 
 /// Tokens, and beside them user and password: what a registry with a token service of its own
@@ -183,21 +182,50 @@ impl Authenticator for TokenAuth {
 pub struct WithBasic {
     tokens: TokenAuth,
     basic: Arc<dyn Authenticator>,
+    anonymous: bool,
 }
 
 impl WithBasic {
     /// Asks `basic` about users and passwords. Everyone is told to fetch a token.
     #[must_use]
     pub fn new(tokens: TokenAuth, basic: Arc<dyn Authenticator>) -> Self {
-        Self { tokens, basic }
+        Self {
+            tokens,
+            basic,
+            anonymous: false,
+        }
+    }
+
+    /// Whether there are callers who need not say who they are.
+    #[must_use]
+    pub fn anonymous(mut self, anonymous: bool) -> Self {
+        self.anonymous = anonymous;
+        self
+    }
+
+    /// A token lives on for minutes when its user is gone; who has it does not.
+    async fn is_gone(&self, user: Option<&str>) -> bool {
+        match user {
+            Some(user) => self.basic.credential(user).await.is_none(),
+            None => false,
+        }
     }
 }
 
 #[async_trait]
 impl Authenticator for WithBasic {
     async fn authenticate(&self, caller: &Caller) -> Result<Identity, AuthError> {
-        if !matches!(caller.credentials, Credentials::Basic { .. }) {
-            return self.tokens.authenticate(caller).await;
+        match &caller.credentials {
+            Credentials::Anonymous if self.anonymous => return Ok(Identity::anonymous()),
+            Credentials::Anonymous | Credentials::Bearer(_) => {
+                let identity = self.tokens.authenticate(caller).await?;
+                if self.is_gone(identity.name.as_deref()).await {
+                    let asking = self.tokens.asking(Some(BearerError::InvalidToken));
+                    return Err(AuthError::Challenge(asking));
+                }
+                return Ok(identity);
+            }
+            _ => {}
         }
         self.basic
             .authenticate(caller)
@@ -211,5 +239,14 @@ impl Authenticator for WithBasic {
 
     fn challenge(&self) -> Challenge {
         self.tokens.challenge()
+    }
+
+    async fn credential(&self, user: &str) -> Option<Secret<Vec<u8>>> {
+        self.basic.credential(user).await
+    }
+
+    async fn reload(&self) {
+        self.basic.reload().await;
+        self.tokens.reload().await;
     }
 }

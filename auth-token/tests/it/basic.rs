@@ -33,6 +33,10 @@ impl Authenticator for Users {
             realm: "users".to_owned(),
         }
     }
+
+    async fn credential(&self, user: &str) -> Option<Secret<Vec<u8>>> {
+        (user == "alice").then(|| Secret::new(b"hash".to_vec()))
+    }
 }
 
 #[tokio::test]
@@ -61,6 +65,16 @@ async fn both_are_taken_and_tokens_are_asked_for() {
     assert_eq!(error(auth.authenticate(&nobody).await.unwrap_err()), None);
     let junk = show(&auth, "junk").await.unwrap_err();
     assert_eq!(error(junk), Some(BearerError::InvalidToken));
+    let gone = issuer.mint(Some("eve"), "service", &[]).await.unwrap();
+    let gone = show(&auth, gone.token.expose()).await.unwrap_err();
+    assert_eq!(error(gone), Some(BearerError::InvalidToken));
     let broken = auth.authenticate(&basic("broken")).await.unwrap_err();
     assert!(matches!(broken, AuthError::Unavailable(_)));
+
+    let auth = auth.anonymous(true);
+    let anonymous = auth.authenticate(&nobody).await.unwrap();
+    assert_eq!(anonymous.scheme, Scheme::Anonymous);
+    let nobody = issuer.mint(None, "service", &[]).await.unwrap();
+    let nobody = show(&auth, nobody.token.expose()).await.unwrap();
+    assert_eq!(nobody.scheme, Scheme::Bearer);
 }

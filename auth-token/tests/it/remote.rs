@@ -7,7 +7,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use auth_token::{FetchKeys, Issuer, Jwks, TokenAuth};
 use registry_core::BoxError;
-use registry_core::access::AuthError;
+use registry_core::access::{AuthError, Authenticator as _};
 use tokio::sync::Semaphore;
 
 use crate::given::{ambient, config, is_believed, issuer, later, show, token};
