@@ -26,6 +26,7 @@ use crate::health::Health;
 use crate::metrics::{Measuring, Metrics};
 use crate::outlet::Outlet;
 use crate::telemetry;
+use crate::tokens::Tokens;
 
 /// How the API answers, as far as the configuration decides it.
 #[derive(Clone, Debug)]
@@ -63,6 +64,9 @@ const FIXED: [(HeaderName, HeaderValue); 3] = [
     ),
 ];
 
+/// Of a proxy that ends TLS.
+pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Marks an answer that is none of the API: the configured headers are not for it, as in
@@ -79,6 +83,8 @@ pub(crate) struct App {
     /// Of bodies that are held whole.
     pub(crate) budget: Budget,
     pub(crate) health: Arc<Health>,
+    /// If tokens are had from here.
+    pub(crate) tokens: Option<Arc<dyn Tokens>>,
     /// If anyone wants to see them.
     pub(crate) metrics: Option<Arc<Metrics>>,
     pub(crate) config: AppConfig,
@@ -86,6 +92,8 @@ pub(crate) struct App {
 
 /// What a handler sees of a request beside its endpoint.
 pub(crate) struct Incoming {
+    /// Where it came from, if that is an address at all.
+    pub(crate) peer: Option<IpAddr>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: RequestBody,
 }
@@ -119,6 +127,7 @@ impl App {
             rules: Arc::new(Rules::everything()),
             budget: Budget::new(config.manifest_limit),
             health,
+            tokens: None,
             metrics: None,
             config,
         }
@@ -156,6 +165,7 @@ impl App {
         let peer = parts.extensions.get::<PeerAddr>();
         let peer = peer.and_then(|peer| Some(peer.0?.ip()));
         let mut incoming = Incoming {
+            peer,
             headers: parts.headers,
             body: RequestBody::new(body),
         };
@@ -171,7 +181,7 @@ impl App {
             Ok(endpoint) => {
                 watch.wants(&endpoint);
                 incoming.body.count_into(watch.arriving());
-                self.dispatch(endpoint, peer, &mut incoming).await
+                self.dispatch(endpoint, &mut incoming).await
             }
             Err(error) => Err(error),
         };
@@ -192,6 +202,12 @@ impl App {
     }
 
     fn parse(&self, method: &Method, uri: &Uri) -> Result<Endpoint, ApiError> {
+        if let Some(tokens) = &self.tokens
+            && let Some(rest) = uri.path().strip_prefix(&self.config.prefix)
+            && let Some(asked) = endpoint::of_tokens(method, uri, rest, tokens.path())
+        {
+            return asked;
+        }
         // Whoever balances load asks for `/`, wherever the API lies.
         if self.config.prefix.is_empty() || uri.path() == "/" {
             return endpoint::parse(method, uri, self.config.limits);
@@ -214,10 +230,9 @@ impl App {
     async fn dispatch(
         &self,
         endpoint: Endpoint,
-        peer: Option<IpAddr>,
         incoming: &mut Incoming,
     ) -> Result<Response<Body>, ApiError> {
-        let caller = auth::caller(&incoming.headers, peer)?;
+        let caller = auth::caller(&incoming.headers, incoming.peer)?;
         let wanted = endpoint.wanted();
         let grant = auth::authorize(self, &caller, &incoming.headers, &wanted).await?;
         handlers::dispatch(self, endpoint, grant, incoming).await
@@ -252,6 +267,24 @@ impl App {
         if *method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
+    }
+
+    /// The URL of a path of ours, for a client who is to come back to it by itself. What a proxy
+    /// says of the scheme is told to nobody but the client behind it.
+    pub(crate) fn url(&self, path: &str, headers: &HeaderMap) -> String {
+        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let path = format!("{}{path}", self.config.prefix);
+        if let Some(fixed) = &self.config.host {
+            return format!("{}{path}", fixed.trim_end_matches('/'));
+        }
+        let scheme = match text(&FORWARDED_PROTO) {
+            Some("https") => "https",
+            _ => "http",
+        };
+        format!(
+            "{scheme}://{}{path}",
+            text(&header::HOST).unwrap_or_default()
+        )
     }
 
     /// `Location` for a path of ours.

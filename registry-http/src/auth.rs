@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, header};
 use registry_core::access::{
-    Access, AuthError, BearerError, Caller, Challenge, Credentials, Identity, Realm, Secret,
+    Access, AuthError, BearerError, Caller, Challenge, Credentials, Identity, Realm, Scheme, Secret,
 };
 use registry_core::{Grant, Refusal};
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, FORWARDED_PROTO};
 use crate::endpoint::Wanted;
 use crate::error::ApiError;
 
@@ -28,7 +28,7 @@ pub(crate) async fn authorize(
         Ok(who) => who,
         Err(AuthError::Challenge(challenge)) => {
             let scope = [wanted.required.as_slice(), &wanted.optional].concat();
-            return Err(unauthorized(&challenge, &scope, headers));
+            return Err(unauthorized(app, &challenge, &scope, headers));
         }
         Err(AuthError::Throttled { retry_after }) => {
             return Err(ApiError::Throttled { retry_after });
@@ -41,17 +41,32 @@ pub(crate) async fn authorize(
             return Err(ApiError::Unavailable);
         }
     };
+    let is_nobody = who.scheme == Scheme::Anonymous;
+    if is_nobody && wanted.asks_who && !app.authenticator.is_open() {
+        let challenge = without_error(app.authenticator.challenge());
+        return Err(unauthorized(app, &challenge, &wanted.required, headers));
+    }
     match app.rules.authorize(who, &wanted.required, &wanted.optional) {
         Ok(grant) => Ok(grant),
         Err(Refusal::Denied) => Err(ApiError::Denied),
         // There is nobody to be, so that no credentials would help.
         Err(Refusal::Challenge { .. }) if app.authenticator.is_open() => Err(ApiError::Denied),
-        Err(Refusal::Challenge { scope }) => Err(unauthorized(
-            &app.authenticator.challenge(),
-            &scope,
-            headers,
-        )),
+        Err(Refusal::Challenge { scope }) => {
+            let challenge = match app.authenticator.challenge() {
+                challenge if is_nobody => without_error(challenge),
+                challenge => challenge,
+            };
+            Err(unauthorized(app, &challenge, &scope, headers))
+        }
     }
+}
+
+/// As it is for someone who has shown nothing that could be wrong.
+fn without_error(mut challenge: Challenge) -> Challenge {
+    if let Challenge::Bearer { error, .. } = &mut challenge {
+        *error = None;
+    }
+    challenge
 }
 
 /// What a request shows of its sender. More than one `Authorization` is ambiguous: refused.
@@ -86,7 +101,12 @@ pub(crate) fn caller(headers: &HeaderMap, address: Option<IpAddr>) -> Result<Cal
     Ok(Caller::new(credentials, address))
 }
 
-fn unauthorized(challenge: &Challenge, scope: &[Access], headers: &HeaderMap) -> ApiError {
+fn unauthorized(
+    app: &App,
+    challenge: &Challenge,
+    scope: &[Access],
+    headers: &HeaderMap,
+) -> ApiError {
     let text = match challenge {
         Challenge::Basic { realm } => format!("Basic realm={}", quoted(realm)),
         Challenge::Bearer {
@@ -96,7 +116,7 @@ fn unauthorized(challenge: &Challenge, scope: &[Access], headers: &HeaderMap) ->
         } => {
             let mut text = format!(
                 "Bearer realm={},service={}",
-                quoted(&realm_url(realm, headers)),
+                quoted(&realm_url(app, realm, headers)),
                 quoted(service)
             );
             if !scope.is_empty() {
@@ -124,14 +144,22 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn realm_url(realm: &Realm, headers: &HeaderMap) -> String {
+fn realm_url(app: &App, realm: &Realm, headers: &HeaderMap) -> String {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match realm {
         Realm::Fixed(url) => url.clone(),
+        Realm::Here { path } => app.url(path, headers),
         Realm::SameHost { path } => {
-            let host = headers
-                .get(header::HOST)
-                .and_then(|host| host.to_str().ok());
-            format!("https://{}{path}", host.unwrap_or_default())
+            // Of several proxies, the first is the one that the client talks to.
+            let told = text(FORWARDED_PROTO).and_then(|told| told.split(',').next());
+            let scheme = match told.map(str::trim) {
+                Some("http") => "http",
+                _ => "https",
+            };
+            format!(
+                "{scheme}://{}{path}",
+                text(header::HOST).unwrap_or_default()
+            )
         }
         _ => String::new(),
     }

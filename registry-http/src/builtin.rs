@@ -5,6 +5,9 @@ use std::convert::Infallible;
 /// What the command that changes users needs.
 #[cfg(feature = "htpasswd")]
 pub(crate) use auth_htpasswd as users;
+/// What our own token service is made of.
+#[cfg(feature = "token")]
+pub(crate) use auth_token as tokens;
 #[cfg(any(feature = "fs", feature = "htpasswd"))]
 use registry_core::storage::OpenMode;
 #[cfg(feature = "fs")]
@@ -44,5 +47,9 @@ pub(crate) fn register(factories: &mut Factories) {
         let opening = move || users::Htpasswd::open(&config, ambient(), missing);
         let opened = tokio::task::spawn_blocking(opening).await?;
         opened.map_err(registry_core::BoxError::from)
+    });
+    #[cfg(feature = "token")]
+    factories.insert_auth("token", |section: crate::tokens::Section, _mode| {
+        section.open()
     });
 }

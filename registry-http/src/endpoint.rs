@@ -3,14 +3,14 @@
 mod parse;
 mod query;
 
-use http::Method;
+use http::{Method, Uri};
 use registry_core::access::{Access, Action};
 use registry_core::registry::PageRequest;
 use registry_core::registry::UploadUrl;
 use registry_core::{Algorithm, Digest, Reference, RepositoryName, Tag};
 
 pub(crate) use self::parse::parse;
-pub(crate) use self::query::encode;
+pub(crate) use self::query::{Query, encode};
 use crate::error::ApiError;
 
 /// One operation of the API, with all that its URL says.
@@ -78,6 +78,14 @@ pub(crate) enum Endpoint {
         repo: RepositoryName,
         reference: Reference,
     },
+    /// A token, from our own service.
+    IssueToken {
+        query: Query,
+        /// Whether what is asked for stands in a form, and not in the query.
+        form: bool,
+    },
+    /// The keys of our own service.
+    TokenKeys,
     /// `OPTIONS`: which methods does this path know?
     Options {
         allow: &'static str,
@@ -123,6 +131,8 @@ pub(crate) struct Wanted {
     pub(crate) optional: Vec<Access>,
     /// Whether nobody is asked who it is, as `/` answers whether anyone is there.
     pub(crate) public: bool,
+    /// Whether everyone is: clients find out here how to say it, and what is listed depends on it.
+    pub(crate) asks_who: bool,
 }
 
 impl Endpoint {
@@ -131,7 +141,11 @@ impl Endpoint {
     pub(crate) fn wanted(&self) -> Wanted {
         let one = |repo: &RepositoryName, action| vec![Access::repository(repo, action)];
         let required = match self {
-            Self::Root | Self::Ping | Self::Options { .. } => Vec::new(),
+            Self::Root
+            | Self::Ping
+            | Self::IssueToken { .. }
+            | Self::TokenKeys
+            | Self::Options { .. } => Vec::new(),
             Self::Catalog { .. } => vec![Access::Catalog],
             Self::ListTags { repo, .. }
             | Self::Referrers { repo, .. }
@@ -164,7 +178,9 @@ impl Endpoint {
         Wanted {
             required,
             optional,
-            public: matches!(self, Self::Root),
+            // The token service asks in its own way.
+            public: matches!(self, Self::Root | Self::IssueToken { .. } | Self::TokenKeys),
+            asks_who: matches!(self, Self::Ping | Self::Catalog { .. }),
         }
     }
 
@@ -173,6 +189,8 @@ impl Endpoint {
         match self {
             Self::Root => "root",
             Self::Ping => "ping",
+            Self::IssueToken { .. } => "issue_token",
+            Self::TokenKeys => "token_keys",
             Self::Catalog { .. } => "catalog",
             Self::ListTags { .. } => "list_tags",
             Self::Referrers { .. } => "referrers",
@@ -209,6 +227,27 @@ pub(crate) fn upload_path(repo: &RepositoryName, url: &UploadUrl) -> String {
         Some(state) => format!("/v2/{repo}/blobs/uploads/{}?_state={state}", url.id),
         None => format!("/v2/{repo}/blobs/uploads/{}", url.id),
     }
+}
+
+/// What is wanted of our own token service at this path, if that is one of its paths: that of the
+/// endpoint, or that of its keys below.
+pub(crate) fn of_tokens(
+    method: &Method,
+    uri: &Uri,
+    rest: &str,
+    endpoint: &str,
+) -> Option<Result<Endpoint, ApiError>> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    Some(match rest.strip_prefix(endpoint)? {
+        "" if reads || *method == Method::POST => Ok(Endpoint::IssueToken {
+            query: Query::parse(uri.query()),
+            form: *method == Method::POST,
+        }),
+        "" => method_not_allowed(method, "GET, HEAD, POST"),
+        "/keys" if reads => Ok(Endpoint::TokenKeys),
+        "/keys" => method_not_allowed(method, "GET, HEAD"),
+        _ => return None,
+    })
 }
 
 /// A request that no operation answers to.

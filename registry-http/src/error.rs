@@ -24,6 +24,16 @@ pub(crate) enum ApiError {
     /// Others hold the memory that it needs.
     #[error("too many bodies of requests at a time")]
     Crowded,
+    /// A request for a token that is none.
+    #[error("no token: {0}")]
+    BadToken(&'static str),
+    /// A login at the token service; the challenge says how to try again, where that is one way.
+    #[cfg_attr(
+        not(feature = "token"),
+        allow(dead_code, reason = "nobody hands out tokens")
+    )]
+    #[error("authentication required")]
+    BadLogin { challenge: Option<HeaderValue> },
     #[error("denied")]
     Denied,
     #[error("request body in a content encoding")]
@@ -71,6 +81,8 @@ impl ApiError {
         match self {
             Self::Registry(error) => error.code(),
             Self::BadRequest(_) | Self::NameInvalid(_) => ErrorCode::NameInvalid,
+            Self::BadToken(_) => ErrorCode::Unsupported,
+            Self::BadLogin { .. } => ErrorCode::Unauthorized,
             Self::BadContentRange => ErrorCode::BlobUploadInvalid,
             Self::Denied => ErrorCode::Denied,
             Self::Encoded
@@ -97,9 +109,10 @@ impl ApiError {
             Self::Registry(RegistryError::Body(error)) if is_late(&**error) => {
                 StatusCode::REQUEST_TIMEOUT
             }
-            Self::BadContentRange | Self::Framing(_) | Self::Registry(RegistryError::Body(_)) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BadContentRange
+            | Self::BadToken(_)
+            | Self::Framing(_)
+            | Self::Registry(RegistryError::Body(_)) => StatusCode::BAD_REQUEST,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Registry(RegistryError::Storage(StorageError::Full)) => {
                 StatusCode::INSUFFICIENT_STORAGE
@@ -137,7 +150,10 @@ impl ApiError {
             Self::PaginationNumber(n) => json!({ "n": n }),
             Self::Unauthorized { scope, .. } => scope.clone(),
             Self::Internal => json!({ "request": request_id }),
-            Self::MethodNotAllowed { .. } | Self::Denied | Self::Unavailable => Value::Null,
+            Self::MethodNotAllowed { .. }
+            | Self::BadLogin { .. }
+            | Self::Denied
+            | Self::Unavailable => Value::Null,
             other => json!(other.to_string()),
         }
     }
@@ -178,6 +194,12 @@ impl ApiError {
                 if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
                     headers.insert(header::CONTENT_RANGE, value);
                 }
+            }
+            Self::BadLogin { challenge } => {
+                if let Some(challenge) = challenge {
+                    headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+                }
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             }
             Self::Unauthorized { challenge, .. } => {
                 headers.insert(header::WWW_AUTHENTICATE, challenge.clone());

@@ -35,8 +35,8 @@ const STORAGE: Lore = Lore {
 
 const AUTH: Lore = Lore {
     noun: "auth",
-    needs_feature: &[("htpasswd", "htpasswd")],
-    later: &["token"],
+    needs_feature: &[("htpasswd", "htpasswd"), ("token", "token")],
+    later: &[],
     elsewhere: &["silly"],
 };
 
@@ -255,7 +255,7 @@ mod tests {
             ),
             (
                 "token",
-                "auth kind \"token\" is not part of this release; it has: tape",
+                "auth kind \"token\" needs a binary built with the `token` feature",
             ),
             (
                 "silly",

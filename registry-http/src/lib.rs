@@ -54,6 +54,11 @@ mod purge;
 mod range;
 mod server;
 mod telemetry;
+#[cfg_attr(
+    not(feature = "token"),
+    allow(dead_code, reason = "nobody hands out tokens")
+)]
+mod tokens;
 mod yaml;
 
 pub use self::ambient::ambient;

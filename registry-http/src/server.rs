@@ -39,6 +39,9 @@ use crate::health::{Checks, Health};
 use crate::metrics::{Metrics, measure};
 use crate::outlet::Outlet;
 use crate::purge::{purge, purging};
+#[cfg(feature = "token")]
+use crate::tokens::Own;
+use crate::tokens::Tokens;
 use crate::{builtin, cli};
 
 /// How long the changes may take that outlive their connections: with the drain before it, less
@@ -227,6 +230,7 @@ impl Builder {
         let mut answering = app_config(&config);
         answering.access_log = self.requests.filter(|_| config.log.access);
         let welcome = welcome(&config, authenticator.is_open());
+        let (tokens, authenticator) = open_tokens(&config, authenticator).await?;
         let mut app = App::new(
             registry.clone(),
             authenticator,
@@ -234,6 +238,7 @@ impl Builder {
             answering,
         );
         app.metrics = metrics;
+        app.tokens = tokens;
         app.rules = Arc::clone(&config.rules);
         let debug_addr = debug.as_ref().map(|(listener, _)| listener.local_addr());
         tracing::info!(
@@ -354,6 +359,34 @@ pub(crate) async fn open_auth(
         kind: kind.to_owned(),
         source,
     })
+}
+
+/// The token service, if there is one, and who knows who is asking then.
+async fn open_tokens(
+    config: &Config,
+    users: Arc<dyn Authenticator>,
+) -> Result<(Option<Arc<dyn Tokens>>, Arc<dyn Authenticator>), Error> {
+    let Some(settings) = &config.tokens else {
+        return Ok((None, users));
+    };
+    #[cfg(feature = "token")]
+    {
+        let opened = Own::open(settings, users, Arc::clone(&config.rules)).await;
+        let own = opened.map_err(|error| {
+            let message = format!("the keys of tokens: {}", cli::chain(&*error));
+            config.refuse(&["extensions", "token", "keys"], message)
+        })?;
+        let authenticator = Arc::new(own.authenticator(settings));
+        Ok((Some(Arc::new(own)), authenticator))
+    }
+    #[cfg(not(feature = "token"))]
+    {
+        let message = format!(
+            "tokens of {:?} need a binary built with the `token` feature",
+            settings.service
+        );
+        Err(config.refuse(&["extensions", "token"], message).into())
+    }
 }
 
 /// The second listener. It is asked for in order to see something, so that nothing is served

@@ -92,11 +92,12 @@ const LINES: &[Line] = &[
     ("auth.htpasswd.path", "text", "", "mandatory: the file of users; made with one user if it is missing"),
     ("auth.htpasswd.failures", "number", "10", "ours: failed logins of a user from an address that are free; 0 is no limit"),
     ("auth.htpasswd.*", "any", "", "keys of another release"),
-    ("auth.token.realm", "text", "", "where clients get their tokens"),
-    ("auth.token.service", "text", "", "for whom a token is made"),
-    ("auth.token.issuer", "text", "", "who makes them"),
+    ("auth.token.realm", "text", "", "mandatory: where clients get their tokens"),
+    ("auth.token.service", "text", "", "mandatory: for whom a token is made"),
+    ("auth.token.issuer", "text", "", "mandatory: who makes them"),
     ("auth.token.rootcertbundle", "text", "", "file of certificates that tokens are signed with"),
     ("auth.token.jwks", "text", "", "file of keys that tokens are signed with"),
+    ("auth.token.maxlifetime", "number", "86400", "ours: seconds from the issue of a token to its end, at most; 0 for any"),
     ("auth.token.signingalgorithms.[]", "text", "", "which signatures count"),
     ("auth.token.autoredirect", "boolean", "false", "the realm is this host"),
     ("auth.token.autoredirectpath", "text", "/auth/token", "and this path"),
@@ -192,7 +193,18 @@ const LINES: &[Line] = &[
     ("extensions.access.groups.*.[]", "text", "", "the users of a group"),
     ("extensions.immutable.[].repositories.[]", "text", "", "in these repositories"),
     ("extensions.immutable.[].tags.[]", "text", "", "these tags are never moved"),
-    ("extensions.token.*", "any", "", "tokens that this registry makes itself"),
+    ("extensions.token.enabled", "boolean", "", "tokens of our own for the users of `auth.htpasswd`; on where another key of this section is set, or a rule is for `anonymous`"),
+    ("extensions.token.issuer", "text", "", "whom tokens say they are from; the service if it is not said"),
+    ("extensions.token.service", "text", "", "whom tokens are for; the host of `http.host`, or else `registry`"),
+    ("extensions.token.others.[]", "text", "", "services of other registries that have their tokens from here"),
+    ("extensions.token.path", "text", "/auth/token", "where tokens are had; the keys are at `/keys` below it"),
+    ("extensions.token.realm", "text", "", "the URL of that, where it is not on the host that was asked"),
+    ("extensions.token.keys", "text", "", "folder of the keys; `token-keys` below the root of the store if it is not said"),
+    ("extensions.token.algorithm", "text", "ES256", "of new keys: ES256, EdDSA"),
+    ("extensions.token.lifetime", "duration", "5m", "how long a token lives"),
+    ("extensions.token.refresh", "duration", "720h", "how long a refresh token lives"),
+    ("extensions.token.rotate", "duration", "2160h", "after how long a key has a successor"),
+    ("extensions.token.certificates", "boolean", "false", "whether tokens carry a certificate of their key, for registries that know its root as their `rootcertbundle`"),
     ("extensions.limits.manifest", "number", "4194304", "bytes of a manifest"),
     ("extensions.limits.header", "number", "32768", "bytes of a request's line and headers"),
     ("extensions.limits.headers", "number", "100", "headers of a request"),
@@ -245,14 +257,16 @@ mod tests {
             }
         }
         for kind in factories.auth_kinds() {
-            let section = "{realm: a, path: b, no such key: 1}";
+            let section = "{realm: a, path: b, service: c, issuer: d, no such key: 1}";
             let section = yaml::parse(section).unwrap().value;
             let open = factories.auth(kind).unwrap();
             let mode = registry_core::storage::OpenMode::Check;
             let (_, unwanted) = open(&section, kind, mode).unwrap();
             for key in unwanted[0].wanted {
                 let path = format!("auth.{kind}.{key}");
-                assert!(lines.contains(path.as_str()), "no line for {path}");
+                let is_there =
+                    lines.contains(path.as_str()) || lines.contains(format!("{path}.[]").as_str());
+                assert!(is_there, "no line for {path}");
             }
         }
     }

@@ -31,7 +31,7 @@ use self::misspelt::Refusal;
 use self::settings::Root;
 pub use self::settings::{
     Debug, FileCheck, Health, Http, HttpCheck, Limits, Log, LogFormat, LogLevel, Net, Pace,
-    TcpCheck, UploadPurging, UrlLists, Validation,
+    TcpCheck, TokenService, UploadPurging, UrlLists, Validation,
 };
 use self::typed::{TypeError, Unwanted};
 use self::unwanted::{nearest, not_honoured, note_unwanted, unknown};
@@ -164,6 +164,8 @@ pub struct Config {
     pub classes: Vec<String>,
     /// Who may do what.
     pub rules: Arc<Rules>,
+    /// The token service of our own, if there is one.
+    pub tokens: Option<TokenService>,
     /// Tags that stay what they are, whoever pushes.
     pub immutable: Vec<Immutable>,
     /// How much of anything.

@@ -29,10 +29,6 @@ const REFUSED: &[(&[&str], &str)] = &[
         &["proxy", "remoteurl"],
         "mirroring another registry is not part of this release",
     ),
-    (
-        &["extensions", "token"],
-        "handing out tokens is not part of this release",
-    ),
 ];
 
 impl Config {

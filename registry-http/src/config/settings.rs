@@ -8,6 +8,7 @@ mod limits;
 mod log;
 mod policy;
 mod storage;
+mod token;
 mod validation;
 
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use self::log::{RawLog, log};
 use self::policy::RawPolicy;
 use self::storage::RawStorage;
 pub use self::storage::UploadPurging;
+pub use self::token::TokenService;
+use self::token::{RawToken, token_service};
 use self::validation::{RawValidation, validation};
 pub use self::validation::{UrlLists, Validation};
 use super::layers::Layers;
@@ -95,6 +98,7 @@ struct RawExtensions {
     access: RawAccess,
     immutable: Vec<RawImmutable>,
     limits: RawLimits,
+    token: RawToken,
 }
 
 impl Root {
@@ -120,18 +124,23 @@ impl Root {
             return Err(layers.refuse(&["tags", "maxtags"], "must not be negative"));
         }
         self.storage.check(&driver.kind, &layers, &mut notes)?;
+        let http = http(self.http, &layers, &mut notes)?;
+        let rules = rules(self.extensions.access, auth.is_some(), &layers)?;
+        let tokens = self.extensions.token;
+        let tokens = token_service(tokens, &rules, auth.as_ref(), &driver, &http, &layers)?;
         Ok(Config {
             log: log(self.log, &self.loglevel, &layers)?,
             delete: self.storage.delete(),
             readonly: self.storage.readonly(),
             uploadpurging: self.storage.purging(&layers, &mut notes),
-            http: http(self.http, &layers, &mut notes)?,
+            http,
             health: health(self.health, &layers)?,
             catalog_max: page(self.catalog.maxentries),
             tags_max: page(self.tags.maxtags),
             validation: validation(self.validation, &layers)?,
             classes: self.policy.classes(),
-            rules: Arc::new(rules(self.extensions.access, &layers)?),
+            rules: Arc::new(rules),
+            tokens,
             immutable: immutable(&self.extensions.immutable, &layers)?,
             limits: limits(&self.extensions.limits, &layers)?,
             driver,

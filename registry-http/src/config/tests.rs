@@ -444,7 +444,6 @@ fn what_protects_and_cannot_be_honoured_is_refused() {
             "http.tls.clientauth",
         ),
         ("proxy: {remoteurl: https://a.example}", "proxy.remoteurl"),
-        ("extensions: {token: {key: a}}", "extensions.token"),
     ];
     for (text, key) in table {
         let error = with(text).unwrap_err().to_string();

@@ -3,6 +3,7 @@
 mod blobs;
 mod lists;
 mod manifests;
+mod tokens;
 mod uploads;
 
 use axum::body::Body;
@@ -27,6 +28,8 @@ pub(crate) async fn dispatch(
         Endpoint::Root => Ok(root()),
         Endpoint::Ping => Ok(json("{}".to_owned(), "application/json")),
         Endpoint::Options { allow } => Ok(options(allow)),
+        Endpoint::IssueToken { query, form } => tokens::issue(app, &query, form, incoming).await,
+        Endpoint::TokenKeys => tokens::keys(app).await,
         Endpoint::Catalog { page } => lists::catalog(app, &grant, &page).await,
         Endpoint::ListTags { repo, page } => lists::tags(app, &repository(repo), &page).await,
         Endpoint::Referrers {

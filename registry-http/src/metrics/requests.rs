@@ -236,7 +236,10 @@ enum Deed {
 
 fn kind(endpoint: &Endpoint) -> (Handler, Deed) {
     match endpoint {
-        Endpoint::Root | Endpoint::Options { .. } => (Handler::Other, Deed::Nothing),
+        Endpoint::Root
+        | Endpoint::IssueToken { .. }
+        | Endpoint::TokenKeys
+        | Endpoint::Options { .. } => (Handler::Other, Deed::Nothing),
         Endpoint::Ping => (Handler::Base, Deed::Nothing),
         Endpoint::Catalog { .. } => (Handler::Catalog, Deed::Nothing),
         Endpoint::ListTags { .. } => (Handler::Tags, Deed::Nothing),

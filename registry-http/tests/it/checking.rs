@@ -291,7 +291,9 @@ fn a_question_about_rights_is_answered_with_the_rule() {
     let config = "\
 version: 0.1
 storage: {inmemory: }
+auth: {htpasswd: {realm: a, path: b}}
 extensions:
+  token: {enabled: false}
   access:
     rules:
       - {who: [anonymous], repositories: ['public/*'], actions: [pull]}
@@ -303,8 +305,8 @@ extensions:
         let output = check(dir.path(), flags, Setup::default());
         (output.status.code(), out(&output) + &err(&output))
     };
-    let first = "`extensions.access.rules.0` (config.yml:6:9)";
-    let second = "`extensions.access.rules.1` (config.yml:7:9)";
+    let first = "`extensions.access.rules.0` (config.yml:8:9)";
+    let second = "`extensions.access.rules.1` (config.yml:9:9)";
     let table: [(&[&str], i32, String); 9] = [
         (
             &["--may", "pull", "public/a"],
@@ -336,7 +338,7 @@ extensions:
         (
             &["--as", "bob", "--may", "create", "team/a"],
             0,
-            "bob may create team/a, by `extensions.access.rules.2` (config.yml:8:9)".to_owned(),
+            "bob may create team/a, by `extensions.access.rules.2` (config.yml:10:9)".to_owned(),
         ),
         (
             &["--as", "alice", "--may", "catalog", "x"],

@@ -41,7 +41,7 @@ fn restart(mut server: Server) -> Server {
 }
 
 /// The file by our own command, as cheap as bcrypt gets.
-fn lines(users: &[(&str, &str)]) -> String {
+pub(crate) fn lines(users: &[(&str, &str)]) -> String {
     let line = |(user, password): &(&str, &str)| {
         let mut hash = command(&[]);
         hash.args(["htpasswd", "-nbBC", "4", user, password]);

@@ -50,6 +50,8 @@ mod stalled;
 mod stopping;
 #[cfg(feature = "fs")]
 mod swapped;
+#[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
+mod tokens;
 #[cfg(feature = "fs")]
 mod trace;
 mod uploads;

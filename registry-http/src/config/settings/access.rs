@@ -33,7 +33,11 @@ pub(super) struct RawImmutable {
 }
 
 /// The rules, if there are any: an empty list is refused, since it can mean everything or nothing.
-pub(super) fn rules(raw: RawAccess, layers: &Layers) -> Result<Rules, ConfigError> {
+pub(super) fn rules(
+    raw: RawAccess,
+    has_users: bool,
+    layers: &Layers,
+) -> Result<Rules, ConfigError> {
     let path = ["extensions", "access", "rules"];
     let rules = match raw.rules {
         Some(rules) if !rules.is_empty() => rules,
@@ -55,7 +59,17 @@ pub(super) fn rules(raw: RawAccess, layers: &Layers) -> Result<Rules, ConfigErro
         let at = ["extensions", "access", "rules", &at];
         rule(&raw, &groups, &at, layers)
     });
-    let rules = rules.collect::<Result<_, _>>()?;
+    let rules: Vec<Rule> = rules.collect::<Result<_, _>>()?;
+    for (at, rule) in rules.iter().enumerate() {
+        if let Some(n) = rule.who.iter().position(|who| *who != Who::Anonymous)
+            && !has_users
+        {
+            let at = at.to_string();
+            let at = ["extensions", "access", "rules", &at];
+            let message = "nobody can be that: there is no `auth`, such as `auth.htpasswd`";
+            return Err(item(layers, &at, ("who", n), message));
+        }
+    }
     Ok(Rules::only(rules, groups))
 }
 

@@ -6,7 +6,9 @@ use registry_core::rules::{Decision, Right};
 use super::*;
 
 const RULES: &str = "\
+auth: {htpasswd: {realm: a, path: b}}
 extensions:
+  token: {keys: /k}
   access:
     groups: {dev: [alice, bob]}
     rules:
@@ -55,6 +57,11 @@ fn an_error_in_a_rule_names_the_rule() {
             rules(""),
             "extensions.access.rules",
             "there are no rules: add one, or remove `extensions.access`",
+        ),
+        (
+            rules("{who: [anonymous, authenticated], repositories: [a], actions: [pull]}"),
+            "extensions.access.rules.0.who.1",
+            "nobody can be that: there is no `auth`",
         ),
         (
             "extensions: {access: {groups: {a: [b]}}}".to_owned(),
@@ -124,4 +131,90 @@ fn an_error_in_a_rule_names_the_rule() {
     }
     let error = with(&rules("{who: anonymous}")).unwrap_err().to_string();
     assert!(error.contains("extensions.access.rules.0.who"), "{error}");
+}
+
+#[test]
+fn tokens_are_made_where_a_key_or_a_rule_asks_for_them() {
+    let users = "auth: {htpasswd: {realm: a, path: b}}\n";
+    let of = |text: &str| {
+        let file = "version: 0.1\nstorage: {filesystem: {rootdirectory: /r}}\n";
+        parse(&format!("{file}{text}")).map(|config| config.tokens)
+    };
+    let rule =
+        "extensions: {access: {rules: [{who: [anonymous], repositories: [a], actions: [pull]}]}";
+    assert_eq!(of(users).unwrap(), None);
+    assert_eq!(
+        of(&format!("{rule}}}")).unwrap(),
+        None,
+        "there is nobody to be"
+    );
+    let off = format!("{users}{rule}, token: {{enabled: false}}}}");
+    assert_eq!(of(&off).unwrap(), None);
+    let asked = of(&format!("{users}{rule}}}")).unwrap().unwrap();
+    assert_eq!(
+        (asked.path.as_str(), asked.service.as_str()),
+        ("/auth/token", "registry")
+    );
+    assert_eq!(
+        (asked.issuer.as_str(), asked.keys.to_str()),
+        ("registry", Some("/r/token-keys"))
+    );
+    assert_eq!(
+        (asked.lifetime, asked.refresh),
+        (Duration::from_secs(300), Duration::from_secs(720 * 3600))
+    );
+    let named = of(&format!(
+        "{users}http: {{host: 'https://reg.example.com'}}\n\
+         extensions: {{token: {{algorithm: EdDSA, lifetime: 10m, keys: /k, path: /t, others: [x], certificates: true}}}}"
+    ));
+    let named = named.unwrap().unwrap();
+    assert_eq!(
+        (named.issuer.as_str(), named.path.as_str()),
+        ("reg.example.com", "/t")
+    );
+    assert!(named.eddsa && named.certificates && named.others == ["x"]);
+    assert_eq!(named.lifetime, Duration::from_secs(600));
+    let table = [
+        (
+            "extensions: {token: {service: a}}",
+            "extensions.token",
+            "tokens are for users, and there are none",
+        ),
+        (
+            "auth: {token: {realm: a, service: b, issuer: c}}\nextensions: {token: {enabled: true}}",
+            "extensions.token",
+            "`auth.token` has tokens of another service",
+        ),
+    ];
+    for (text, key, reason) in table {
+        let error = of(text).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("`{key}` (")) && error.contains(reason),
+            "{error}"
+        );
+    }
+    for (section, key, reason) in [
+        (
+            "algorithm: HS256",
+            "algorithm",
+            "is not one of ES256, EdDSA",
+        ),
+        ("path: auth", "path", "is no path of its own"),
+        ("path: /v2/token", "path", "is no path of its own"),
+        ("realm: here", "realm", "is no URL"),
+    ] {
+        let text = format!("{users}extensions: {{token: {{{section}}}}}");
+        let error = of(&text).unwrap_err().to_string();
+        let start = format!("`extensions.token.{key}` (config.yml:4:");
+        assert!(
+            error.starts_with(&start) && error.contains(reason),
+            "{error}"
+        );
+    }
+    let memory = with(&format!("{users}extensions: {{token: {{enabled: true}}}}"));
+    let memory = memory.unwrap_err().to_string();
+    assert!(
+        memory.contains("`extensions.token.keys`") && memory.contains("a folder"),
+        "{memory}"
+    );
 }

@@ -13,7 +13,7 @@ mod lists;
 mod log;
 mod manifests;
 mod not_yet;
-#[cfg(all(feature = "fs", feature = "htpasswd"))]
+#[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
 mod page;
 mod pulling;
 mod pushing;

@@ -23,8 +23,6 @@ macro_rules! refused {
 
 refused! {
     auth_silly: "auth: {silly: {realm: a, service: b}}" names "auth.silly";
-    auth_token: "auth: {token: {realm: 'https://a', service: b, issuer: c, rootcertbundle: /d}}"
-        names "auth.token";
     http_tls_certificate: "http: {tls: {certificate: a, key: b}}" names "http.tls.certificate",
         "http: {tls: {key: b}}" names "http.tls.key";
     http_tls_clients: "http: {tls: {clientcas: [a]}}" names "http.tls.clientcas",
@@ -32,7 +30,6 @@ refused! {
     http_tls_letsencrypt: "http: {tls: {letsencrypt: {cachefile: a, email: b, hosts: [c]}}}"
         names "http.tls.letsencrypt";
     proxy_remoteurl: "proxy: {remoteurl: 'https://a'}" names "proxy.remoteurl";
-    extensions_token: "extensions: {token: {key: a}}" names "extensions.token";
 }
 
 fn is_no_storage(kinds: &[&str]) {

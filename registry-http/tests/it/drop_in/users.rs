@@ -4,6 +4,8 @@ use super::proved_by;
 #[cfg(all(feature = "fs", feature = "htpasswd"))]
 use crate::htpasswd::{self, command, file};
 use crate::rules;
+#[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
+use crate::tokens::{self, believed};
 
 #[cfg(all(feature = "fs", feature = "htpasswd"))]
 proved_by! {
@@ -28,4 +30,13 @@ fn extensions_access() {
     #[cfg(feature = "fs")]
     rules::what_no_rule_gives_is_denied_and_looks_the_same_whether_it_is_there_or_not();
     rules::who_may_create_moves_no_tag();
+}
+
+#[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
+proved_by! {
+    auth_token: believed::tokens_of_another_service_are_believed_by_its_keys;
+    auth_token_keys: believed::without_keys_nothing_is_served;
+    auth_token_autoredirect: believed::a_realm_on_the_host_that_was_asked_is_told_as_a_proxy_says;
+    extensions_token: tokens::a_client_is_sent_to_the_token_service_and_let_in_with_what_it_gets,
+        tokens::passwords_and_refresh_tokens_come_in_a_form;
 }

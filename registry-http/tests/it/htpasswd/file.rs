@@ -104,8 +104,8 @@ fn what_cannot_be_opened_does_not_start() {
             "has no colon between a user and a hash",
         ),
         (
-            "auth: {token: {realm: x}}\n",
-            "auth kind \"token\" is not part of this release",
+            "auth: {silly: {realm: x}}\n",
+            "there is no driver for auth kind \"silly\"",
         ),
         (
             "auth: {htpaswd: {realm: x, path: y}}\n",

@@ -1,0 +1,203 @@
+//! The service over an issuer, the users and the rules.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::HeaderValue;
+use registry_core::access::{
+    Access, Action, AuthError, Authenticator, Caller, Credentials, Identity, Realm, Scheme, Secret,
+};
+use registry_core::{BoxError, Rules};
+
+use super::{Asked, Holder, Tokens};
+use crate::ambient::ambient;
+use crate::builtin::tokens::issuer::{self, IssuerConfig, KeyKind, MintError};
+use crate::builtin::tokens::{Issuer, TokenAuth, WithBasic, scope};
+use crate::config::TokenService;
+use crate::error::ApiError;
+
+/// Hands out tokens to users.
+#[derive(Debug)]
+pub(crate) struct Own {
+    issuer: Arc<Issuer>,
+    users: Arc<dyn Authenticator>,
+    rules: Arc<Rules>,
+    path: String,
+    service: String,
+}
+
+impl Own {
+    /// Opens the folder of keys, which may be made by that.
+    pub(crate) async fn open(
+        settings: &TokenService,
+        users: Arc<dyn Authenticator>,
+        rules: Arc<Rules>,
+    ) -> Result<Self, BoxError> {
+        let config = issuer_config(settings);
+        let opening = move || Issuer::open(config, ambient());
+        let issuer = tokio::task::spawn_blocking(opening).await??;
+        Ok(Self {
+            issuer,
+            users,
+            rules,
+            path: settings.path.clone(),
+            service: settings.service.clone(),
+        })
+    }
+
+    /// Who is let in by its tokens, and by user and password beside them.
+    pub(crate) fn authenticator(&self, settings: &TokenService) -> WithBasic {
+        let realm = match &settings.realm {
+            Some(url) => Realm::Fixed(url.clone()),
+            None => Realm::Here {
+                path: settings.path.clone(),
+            },
+        };
+        let tokens = TokenAuth::of_issuer(&self.issuer, realm, &self.service, ambient());
+        WithBasic::new(tokens, Arc::clone(&self.users)).anonymous(self.rules.name_anonymous())
+    }
+
+    async fn identity(
+        &self,
+        holder: Holder,
+        service: &str,
+        client: &str,
+    ) -> Result<Identity, ApiError> {
+        match holder {
+            Holder::Caller(caller) => self.caller(&caller).await,
+            Holder::Refresh { token, address } => {
+                let refused = |why: &dyn std::fmt::Display| {
+                    let address = address.map(tracing::field::display);
+                    tracing::info!(%why, address, "a refresh token is not taken");
+                    ApiError::BadLogin { challenge: None }
+                };
+                let refresh = self.issuer.read_refresh(&token, service, client);
+                let refresh = refresh.map_err(|why| refused(&why))?;
+                let known = self.users.credential(refresh.subject()).await;
+                let known = known.ok_or_else(|| refused(&"there is no such user"))?;
+                let name = refresh.prove(known.expose()).map_err(|why| refused(&why))?;
+                Ok(Identity::named(name, Scheme::Basic))
+            }
+        }
+    }
+
+    /// Someone with a password; or nobody, where nobody may do something.
+    async fn caller(&self, caller: &Caller) -> Result<Identity, ApiError> {
+        match &caller.credentials {
+            Credentials::Basic { user, password }
+                if user.is_empty() && password.expose().is_empty() =>
+            {
+                self.nobody()
+            }
+            Credentials::Basic { .. } => {
+                let known = self.users.authenticate(caller).await;
+                known.map_err(|error| match error {
+                    AuthError::Challenge(_) => self.asking(),
+                    AuthError::Throttled { retry_after } => ApiError::Throttled { retry_after },
+                    error => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::error!(error, "authentication failed");
+                        ApiError::Unavailable
+                    }
+                })
+            }
+            _ => self.nobody(),
+        }
+    }
+
+    fn nobody(&self) -> Result<Identity, ApiError> {
+        match self.rules.name_anonymous() {
+            true => Ok(Identity::anonymous()),
+            false => Err(self.asking()),
+        }
+    }
+
+    /// Who asks for a token without one has a password to show.
+    fn asking(&self) -> ApiError {
+        let text = format!("Basic realm=\"{}\"", self.service.replace(['"', '\\'], "_"));
+        ApiError::BadLogin {
+            challenge: HeaderValue::try_from(text).ok(),
+        }
+    }
+
+    /// What is allowed of what is asked for. Only this registry can keep who may create from moving
+    /// a tag, so that elsewhere only who may push is told so.
+    fn granted(&self, who: &Identity, service: &str, asked: Vec<Access>) -> Vec<Access> {
+        scope::granted(asked, |access| match access {
+            Access::Repository {
+                name,
+                action: Action::Push,
+            } if service != self.service => self.rules.allow_moving_tags(who, name),
+            access => self.rules.allow(who, access),
+        })
+    }
+}
+
+fn issuer_config(settings: &TokenService) -> IssuerConfig {
+    let mut config = IssuerConfig::new(&settings.issuer, &settings.service, &settings.keys);
+    config.services = [&settings.service]
+        .into_iter()
+        .chain(&settings.others)
+        .cloned()
+        .collect();
+    config.kind = match settings.eddsa {
+        true => KeyKind::EdDsa,
+        false => KeyKind::Es256,
+    };
+    config.lifetime = settings.lifetime;
+    config.refresh_lifetime = settings.refresh;
+    config.rotate_after = Some(settings.rotate);
+    config.publish_before = config.publish_before.min(settings.rotate / 2);
+    config.certificates = settings.certificates;
+    config
+}
+
+#[async_trait]
+impl Tokens for Own {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    async fn issue(&self, asked: Asked) -> Result<Secret<String>, ApiError> {
+        let service = asked.service.unwrap_or_else(|| self.service.clone());
+        if !self.issuer.serves(&service) {
+            return Err(ApiError::BadToken("tokens are not issued for this service"));
+        }
+        let wanted = scope::requested(asked.scopes.iter().map(String::as_str));
+        let wanted = wanted.map_err(|_| ApiError::BadToken("too many scopes"))?;
+        let is_refresh = matches!(asked.holder, Holder::Refresh { .. });
+        let again = match &asked.holder {
+            Holder::Refresh { token, .. } => Some(token.clone()),
+            Holder::Caller(_) => None,
+        };
+        let who = self.identity(asked.holder, &service, &asked.client).await?;
+        let granted = self.granted(&who, &service, wanted);
+        let name = who.name.as_deref();
+        let minted = self.issuer.mint(name, &service, &granted).await;
+        let minted = minted.map_err(|error| match error {
+            MintError::Service => ApiError::BadToken("tokens are not issued for this service"),
+            error => {
+                tracing::error!(%error, "making a token");
+                ApiError::Unavailable
+            }
+        })?;
+        let refresh = match (again, name) {
+            (Some(again), _) if is_refresh => Some(again),
+            (_, Some(subject)) if asked.offline => {
+                let holder = issuer::Holder {
+                    subject,
+                    service: &service,
+                    client: &asked.client,
+                };
+                let known = self.users.credential(subject).await;
+                known.and_then(|known| self.issuer.refresh_token(holder, known.expose()))
+            }
+            _ => None,
+        };
+        Ok(minted.to_json(refresh.as_ref()))
+    }
+
+    async fn keys(&self) -> String {
+        self.issuer.jwks().await
+    }
+}
