@@ -13,6 +13,7 @@ use registry_core::storage::RecordStore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::look::Look;
+use crate::client::Client;
 use crate::config;
 use crate::config::Pace;
 
@@ -65,9 +66,10 @@ impl Checks {
             look: Look::File(check.file.clone()),
             pace: check.pace,
         });
+        let client = Client::default();
         let http = config.http.iter().map(|check| Check {
             name: check.uri.to_string(),
-            look: Look::Http(Box::new(check.clone())),
+            look: Look::Http(Box::new(check.clone()), client.clone()),
             pace: check.pace,
         });
         let tcp = config.tcp.iter().map(|check| Check {

@@ -34,6 +34,7 @@ mod budget;
 mod builtin;
 mod check;
 mod cli;
+mod client;
 mod collect;
 pub mod config;
 mod debug;

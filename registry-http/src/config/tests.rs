@@ -344,8 +344,8 @@ fn an_error_names_the_key_and_where_it_came_from() {
             "`health.file.1.file` (config.yml:3:",
         ),
         (
-            "health: {http: [{uri: 'https://a.example'}]}",
-            "`health.http.0.uri` (config.yml:3:18): https cannot be checked",
+            "health: {http: [{uri: 'ftp://a.example'}]}",
+            "`health.http.0.uri` (config.yml:3:18): only http and https URLs can be checked",
         ),
         (
             "health: {http: [{uri: /alive}]}",

@@ -3,18 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use registry_core::BoxError;
+use http::Method;
 use registry_core::layout::Dir;
 use registry_core::storage::{ListQuery, RecordStore};
 use tokio::net::TcpStream;
 
 use crate::cli::chain;
+use crate::client::{Client, Question};
 use crate::config::HttpCheck;
 
 /// What is looked at.
@@ -22,7 +18,7 @@ use crate::config::HttpCheck;
 pub(super) enum Look {
     Store(Arc<dyn RecordStore>),
     File(PathBuf),
-    Http(Box<HttpCheck>),
+    Http(Box<HttpCheck>, Client),
     Tcp(String),
 }
 
@@ -31,7 +27,7 @@ impl Look {
     pub(super) fn can_be_dropped(&self) -> bool {
         match self {
             Self::Store(_) | Self::File(_) => false,
-            Self::Http(_) | Self::Tcp(_) => true,
+            Self::Http(..) | Self::Tcp(_) => true,
         }
     }
 
@@ -39,7 +35,7 @@ impl Look {
         match self {
             Self::Store(records) => store(&**records).await,
             Self::File(path) => file(path.clone()).await,
-            Self::Http(check) => http(check).await,
+            Self::Http(check, client) => http(check, client).await,
             Self::Tcp(addr) => connect(addr).await.map(drop),
         }
     }
@@ -69,37 +65,15 @@ async fn connect(addr: &str) -> Result<TcpStream, String> {
     connected.map_err(|error| format!("connecting to {addr}: {error}"))
 }
 
-async fn http(check: &HttpCheck) -> Result<(), String> {
-    let stream = connect(&address(&check.uri)).await?;
-    let status = ask(stream, check)
-        .await
-        .map_err(|error| chain(error.as_ref()))?;
-    match status == check.status {
-        true => Ok(()),
-        false => Err(format!(
-            "answered {}, not {}",
-            status.as_u16(),
-            check.status.as_u16()
-        )),
-    }
-}
-
-fn address(uri: &Uri) -> String {
-    let port = uri.port_u16().unwrap_or(80);
-    format!("{}:{port}", uri.host().unwrap_or_default())
-}
-
-async fn ask(stream: TcpStream, check: &HttpCheck) -> Result<StatusCode, BoxError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let path = check.uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::head(path).body(Empty::<Bytes>::new())?;
-    *request.headers_mut() = check.headers.clone();
-    if !check.headers.contains_key(header::HOST) {
-        let host = address(&check.uri).parse()?;
-        request.headers_mut().insert(header::HOST, host);
-    }
-    // The connection ends once nobody can ask any more.
-    let asking = async move { Ok(sender.send_request(request).await?.status()) };
-    let (answer, _) = tokio::join!(asking, connection);
-    answer
+async fn http(check: &HttpCheck, client: &Client) -> Result<(), String> {
+    let answer = client.ask(Question {
+        method: Method::HEAD,
+        uri: &check.uri,
+        headers: check.headers.clone(),
+        status: check.status,
+        // That of HEAD has none.
+        limit: 0,
+        step: check.pace.patience,
+    });
+    answer.await.map(drop).map_err(|error| chain(&error))
 }

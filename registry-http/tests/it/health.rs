@@ -8,17 +8,23 @@ use std::thread;
 use std::time::Duration;
 
 use crate::client::{Answer, Request, exchange, parse};
+use crate::https::{Authority, Https, Reply};
 use crate::process::wait_for;
 use crate::server::{Server, Setup};
 
 const DEBUG: &str = "http: {debug: {addr: '127.0.0.1:0'}}\n";
 
 pub(crate) fn start(more: &str) -> (Server, SocketAddr) {
+    start_with(more, &[])
+}
+
+fn start_with(more: &str, variables: &[(&str, &str)]) -> (Server, SocketAddr) {
     let more = format!("{DEBUG}{more}");
     let server = Server::with(
         "inmemory",
         Setup {
             more: &more,
+            variables,
             ..Setup::default()
         },
     );
@@ -214,6 +220,62 @@ pub(crate) fn a_url_that_does_not_answer_in_time_turns_requests_away() {
     wait_for_status(&server, 503);
     let told = reasons(debug);
     assert_eq!(told[format!("http://{addr}/")], "no answer within 50ms");
+}
+
+/// A server that looks at another over HTTPS, and what it calls that.
+fn start_beside(
+    service: &Https,
+    authorities: &str,
+    patience: &str,
+) -> (Server, SocketAddr, String) {
+    let uri = format!("https://{}/alive", service.address);
+    let check = format!("{{uri: '{uri}', interval: 2ms, timeout: {patience}}}");
+    let more = format!("health: {{http: [{check}]}}\n");
+    let (server, debug) = start_with(&more, &[("SSL_CERT_FILE", authorities)]);
+    (server, debug, uri)
+}
+
+pub(crate) fn a_url_over_https_turns_requests_away_while_it_is_down() {
+    let authority = Authority::new("authority");
+    let service = Https::start(&authority, "127.0.0.1", Reply::status("200 OK"));
+    let (server, debug, uri) = start_beside(&service, &authority.file(), "20s");
+    wait_for(|| (service.asked().len() > 3).then_some(()));
+    assert_eq!(status(&server), 200);
+    assert_eq!(server.process.log.count("a health check fails"), 0);
+    assert_eq!(service.asked()[0][0], "HEAD /alive HTTP/1.1");
+    service.replies(Reply::answer("302 Found", "Location: /well\r\n"));
+    wait_for_status(&server, 503);
+    let reason = "answered 302, not 200; redirects are not followed";
+    assert_eq!(reasons(debug)[uri], reason);
+    service.replies(Reply::status("200 OK"));
+    wait_for_status(&server, 200);
+}
+
+pub(crate) fn a_url_with_a_certificate_of_nobody_turns_requests_away() {
+    let (known, unknown) = (Authority::new("known"), Authority::new("unknown"));
+    let service = Https::start(&unknown, "127.0.0.1", Reply::status("200 OK"));
+    for (authorities, expected) in [
+        (known.file().as_str(), "UnknownIssuer"),
+        ("./none.pem", "SSL_CERT_FILE"),
+    ] {
+        let (server, debug, uri) = start_beside(&service, authorities, "20s");
+        wait_for_status(&server, 503);
+        let told = reasons(debug);
+        let reason = told[uri].as_str().unwrap();
+        assert!(reason.contains(expected), "{reason}");
+    }
+    assert!(service.asked().is_empty());
+}
+
+#[test]
+fn a_url_that_shakes_no_hands_turns_requests_away() {
+    let authority = Authority::new("authority");
+    let service = Https::start(&authority, "127.0.0.1", Reply::Silence);
+    let (server, debug, uri) = start_beside(&service, &authority.file(), "50ms");
+    wait_for_status(&server, 503);
+    let told = reasons(debug);
+    let reason = told[uri].as_str().unwrap();
+    assert!(reason.contains("no answer within 50ms"), "{reason}");
 }
 
 #[cfg(feature = "fs")]

@@ -23,6 +23,7 @@ mod h2c;
 mod health;
 #[cfg(all(feature = "fs", feature = "htpasswd"))]
 mod htpasswd;
+mod https;
 #[cfg(feature = "fs")]
 mod image;
 #[cfg(feature = "fs")]

@@ -57,7 +57,7 @@ pub struct FileCheck {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpCheck {
-    /// Which; of scheme `http`, with a host.
+    /// Which; of scheme `http` or `https`, with a host.
     pub uri: Uri,
     /// Sent along.
     pub headers: HeaderMap,
@@ -204,12 +204,12 @@ fn http_check(raw: &RawHttpCheck) -> Result<HttpCheck, WrongKey> {
         ))
     })?;
     match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            let message = "https cannot be checked by this release, which has no TLS yet";
-            return Err(wrong_uri(message.to_owned()));
+        Some("http" | "https") => {}
+        _ => {
+            return Err(wrong_uri(
+                "only http and https URLs can be checked".to_owned(),
+            ));
         }
-        _ => return Err(wrong_uri("only http URLs can be checked".to_owned())),
     }
     let mut headers = HeaderMap::new();
     for (name, values) in &raw.headers {

@@ -1,12 +1,14 @@
 //! The keys of `health`.
 
-use super::{check_with, proved_by};
+use super::proved_by;
 use crate::health::{self, reasons, start, status, wait_for_status};
 
 proved_by! {
     health_http:
         health::a_url_that_answers_wrongly_so_many_times_turns_requests_away_until_it_does_not,
         health::a_url_that_does_not_answer_in_time_turns_requests_away;
+    health_https: health::a_url_over_https_turns_requests_away_while_it_is_down,
+        health::a_url_with_a_certificate_of_nobody_turns_requests_away;
     health_tcp: health::a_port_that_is_closed_turns_requests_away_until_it_is_open;
 }
 
@@ -34,11 +36,4 @@ fn health_file_threshold() {
     let told = reasons(debug);
     assert_eq!(told, serde_json::json!({"storage.yml": "file exists"}));
     assert_eq!(status(&server), 503);
-}
-
-#[test]
-fn health_https() {
-    let checked = check_with("health: {http: [{uri: 'https://a'}]}");
-    let named = "`health.http.0.uri` (c.yml:3:18): https cannot be checked";
-    assert!(checked.problem().starts_with(named), "{checked:?}");
 }

@@ -1,0 +1,212 @@
+//! Asks others over HTTP and HTTPS: one request on a connection of its own, which goes to the address
+//! that was written down and to no other. No redirect is followed, and no proxy is used.
+
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use registry_core::BoxError;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// Knows whose certificates count, from the first question over HTTPS on.
+#[derive(Clone, Default)]
+pub(crate) struct Client(Arc<OnceCell<TlsConnector>>);
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// What is asked, and which answer is one.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) method: Method,
+    /// Of scheme `http` or `https`, with a host.
+    pub(crate) uri: &'a Uri,
+    /// `Host` is that of the URI unless it is here.
+    pub(crate) headers: HeaderMap,
+    /// Every other status is an error.
+    pub(crate) status: StatusCode,
+    /// Bytes of the body, at most.
+    pub(crate) limit: usize,
+    /// How long a connection may take, and then the handshake of TLS. How long all of it may take
+    /// is up to the caller, who drops it.
+    pub(crate) step: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("connecting to {0}")]
+    Connect(String, #[source] io::Error),
+    #[error("the TLS handshake with {0}")]
+    Handshake(String, #[source] io::Error),
+    #[error(
+        "no certificate authority is known: neither the system's nor those of SSL_CERT_FILE and SSL_CERT_DIR{0}"
+    )]
+    NoRoots(String),
+    #[error("TLS cannot be spoken")]
+    Tls(#[source] BoxError),
+    #[error("not a request")]
+    Request(#[source] BoxError),
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error("answered {}, not {}{}", .0.as_u16(), .1.as_u16(), redirected(*.0))]
+    Status(StatusCode, StatusCode),
+    #[error("answered more than {0} bytes")]
+    TooLarge(usize),
+    #[error("the answer breaks off")]
+    Body(#[source] BoxError),
+}
+
+fn redirected(status: StatusCode) -> &'static str {
+    match status.is_redirection() {
+        true => "; redirects are not followed",
+        false => "",
+    }
+}
+
+impl Client {
+    /// Whose certificates count. They are read once; where none are found, the next question looks
+    /// again.
+    ///
+    /// # Errors
+    /// [`ClientError::NoRoots`].
+    pub(crate) async fn tls(&self) -> Result<&TlsConnector, ClientError> {
+        let reading = || async {
+            let connector = tokio::task::spawn_blocking(tls::connector).await;
+            connector.map_err(|error| ClientError::Tls(error.into()))?
+        };
+        self.0.get_or_try_init(reading).await
+    }
+
+    /// The body of the answer.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn ask(&self, question: Question<'_>) -> Result<Bytes, ClientError> {
+        let address = address(question.uri);
+        if question.uri.scheme_str() != Some("https") {
+            let stream = connect(&address, question.step).await?;
+            return exchange(stream, question).await;
+        }
+        let tls = self.tls().await?;
+        let stream = connect(&address, question.step).await?;
+        let wrong = |error| ClientError::Handshake(address.clone(), error);
+        let name = tls::name(bare_host(question.uri)).map_err(wrong)?;
+        let shaking = timeout(question.step, tls.connect(name, stream));
+        let stream = shaking.await.unwrap_or_else(|_| Err(late(question.step)));
+        exchange(stream.map_err(wrong)?, question).await
+    }
+}
+
+/// The host as a resolver and a certificate know it: an address of IPv6 without brackets.
+pub(crate) fn bare_host(uri: &Uri) -> &str {
+    let host = uri.host().unwrap_or_default();
+    let bare = host.strip_prefix('[');
+    bare.and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// `host:port`.
+fn address(uri: &Uri) -> String {
+    let usual = match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    let port = uri.port_u16().unwrap_or(usual);
+    format!("{}:{port}", uri.host().unwrap_or_default())
+}
+
+fn late(patience: Duration) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        format!("no answer within {patience:?}"),
+    )
+}
+
+async fn connect(address: &str, patience: Duration) -> Result<TcpStream, ClientError> {
+    let found = timeout(patience, lookup_host(address)).await;
+    let stream = match found.unwrap_or_else(|_| Err(late(patience))) {
+        Ok(found) => connect_to_one(&found.collect::<Vec<_>>(), patience).await,
+        Err(error) => Err(error),
+    };
+    stream.map_err(|error| ClientError::Connect(address.to_owned(), error))
+}
+
+/// Each address has its share of the time, so that one that swallows everything does not hide the
+/// next.
+async fn connect_to_one(found: &[SocketAddr], patience: Duration) -> io::Result<TcpStream> {
+    let share = patience / u32::try_from(found.len().max(1)).unwrap_or(u32::MAX);
+    let mut why = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in found {
+        let connected = timeout(share, TcpStream::connect(address)).await;
+        match connected.unwrap_or_else(|_| Err(late(share))) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
+}
+
+async fn exchange<S>(stream: S, question: Question<'_>) -> Result<Bytes, ClientError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (status, limit) = (question.status, question.limit);
+    let request = request(question).map_err(ClientError::Request)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let asking = async move {
+        let answer = sender.send_request(request).await?;
+        if answer.status() != status {
+            return Err(ClientError::Status(answer.status(), status));
+        }
+        let body = Limited::new(answer.into_body(), limit).collect().await;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => ClientError::TooLarge(limit),
+            false => ClientError::Body(error),
+        })?;
+        Ok(body.to_bytes())
+    };
+    let connected = async {
+        // What goes wrong with it goes wrong with the answer, too.
+        let _ = connection.await;
+        Ok(())
+    };
+    // The connection ends once nobody can ask any more, and at once where there is no answer.
+    let (body, ()) = tokio::try_join!(asking, connected)?;
+    Ok(body)
+}
+
+fn request(question: Question<'_>) -> Result<Request<Empty<Bytes>>, BoxError> {
+    let uri = question.uri;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = question.method;
+    *request.uri_mut() = path.parse()?;
+    *request.headers_mut() = question.headers;
+    if !request.headers().contains_key(header::HOST) {
+        let host = uri.host().unwrap_or_default();
+        let host = match uri.port() {
+            Some(port) => HeaderValue::try_from(format!("{host}:{port}"))?,
+            None => HeaderValue::try_from(host)?,
+        };
+        request.headers_mut().insert(header::HOST, host);
+    }
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! A server of HTTPS, and the authority that vouches for it, whom nobody knows who is not told.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tempfile::TempDir;
+
+/// Certifies servers.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let text = STANDARD.encode(certificate.der());
+        let text = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        std::fs::write(folder.path().join("ca.pem"), text).unwrap();
+        let issuer = Issuer::new(params, key);
+        Self { issuer, folder }
+    }
+
+    /// The file that tells who it is, for `SSL_CERT_FILE`.
+    pub(crate) fn file(&self) -> String {
+        self.folder.path().join("ca.pem").display().to_string()
+    }
+
+    fn certify(&self, host: &str) -> ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([host.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap()
+    }
+}
+
+/// What is done with a connection.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    /// These bytes, and its end.
+    Bytes(Vec<u8>),
+    /// Not even a handshake.
+    Silence,
+}
+
+impl Reply {
+    pub(crate) fn status(status: &str) -> Self {
+        Self::answer(status, "")
+    }
+
+    /// A status, with lines of more headers if there are any, and no body.
+    pub(crate) fn answer(status: &str, headers: &str) -> Self {
+        Self::Bytes(format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n").into())
+    }
+}
+
+/// A server on connections of one request each.
+pub(crate) struct Https {
+    pub(crate) address: SocketAddr,
+    told: Arc<Told>,
+}
+
+struct Told {
+    tls: Arc<ServerConfig>,
+    reply: Mutex<Reply>,
+    asked: Mutex<Vec<Vec<String>>>,
+}
+
+impl Https {
+    /// One whose certificate is for this host.
+    pub(crate) fn start(authority: &Authority, host: &str, reply: Reply) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let told = Arc::new(Told {
+            tls: Arc::new(authority.certify(host)),
+            reply: Mutex::new(reply),
+            asked: Mutex::default(),
+        });
+        let serving = Arc::clone(&told);
+        // It ends with the tests.
+        thread::spawn(move || {
+            let mut kept: Vec<Box<dyn Send>> = Vec::new();
+            for stream in listener.incoming() {
+                // A client that hangs up, or believes no certificate, is none of its business.
+                kept.extend(stream.and_then(|stream| serving.serve(stream)).ok());
+            }
+        });
+        Self { address, told }
+    }
+
+    pub(crate) fn replies(&self, reply: Reply) {
+        *self.told.reply.lock().unwrap() = reply;
+    }
+
+    /// The lines of the head of each request.
+    pub(crate) fn asked(&self) -> Vec<Vec<String>> {
+        self.told.asked.lock().unwrap().clone()
+    }
+}
+
+impl Told {
+    /// What is not to be closed.
+    fn serve(&self, stream: TcpStream) -> std::io::Result<Box<dyn Send>> {
+        let reply = self.reply.lock().unwrap().clone();
+        let bytes = match reply {
+            Reply::Silence => return Ok(Box::new(stream)),
+            Reply::Bytes(bytes) => bytes,
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(60)))?;
+        let tls = ServerConnection::new(Arc::clone(&self.tls)).unwrap();
+        let mut stream = StreamOwned::new(tls, stream);
+        let mut head = Vec::new();
+        for line in BufReader::new(&mut stream).lines() {
+            match line? {
+                line if line.is_empty() => break,
+                line => head.push(line),
+            }
+        }
+        self.asked.lock().unwrap().push(head);
+        stream.write_all(&bytes)?;
+        stream.flush()?;
+        stream.conn.send_close_notify();
+        stream.flush()?;
+        Ok(Box::new(()))
+    }
+}
