@@ -114,7 +114,7 @@ impl Remote {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer in time".to_owned(),
         };
-        tracing::error!(%why, "the keys that verify tokens were not fetched; the last ones stay");
+        tracing::error!(%why, "the keys of `auth.token.jwks` were not fetched; the last ones stay");
         None
     }
 

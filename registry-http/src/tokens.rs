@@ -4,6 +4,8 @@
 //! <https://distribution.github.io/distribution/spec/auth/oauth/> that by POST.
 
 #[cfg(feature = "token")]
+mod fetch;
+#[cfg(feature = "token")]
 mod own;
 #[cfg(feature = "token")]
 mod section;

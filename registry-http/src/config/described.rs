@@ -96,7 +96,7 @@ const LINES: &[Line] = &[
     ("auth.token.service", "text", "", "mandatory: for whom a token is made"),
     ("auth.token.issuer", "text", "", "mandatory: who makes them"),
     ("auth.token.rootcertbundle", "text", "", "file of certificates that tokens are signed with"),
-    ("auth.token.jwks", "text", "", "file of keys that tokens are signed with"),
+    ("auth.token.jwks", "text", "", "keys that tokens are signed with: a file, or an https URL, which is asked without a proxy and not followed elsewhere"),
     ("auth.token.maxlifetime", "number", "86400", "ours: seconds from the issue of a token to its end, at most; 0 for any"),
     ("auth.token.signingalgorithms.[]", "text", "", "which signatures count"),
     ("auth.token.autoredirect", "boolean", "false", "the realm is this host"),

@@ -1,12 +1,14 @@
 //! `auth.token`: tokens of another service.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use registry_core::BoxError;
 use registry_core::access::Realm;
 use serde::Deserialize;
 
+use super::fetch::Published;
 use crate::ambient::ambient;
 use crate::builtin::tokens::{Algorithm, Config, Jwks, TokenAuth};
 
@@ -58,10 +60,8 @@ impl Section {
             .rootcertbundle
             .filter(|path| !path.as_os_str().is_empty());
         config.jwks = match self.jwks.filter(|text| !text.is_empty()) {
-            Some(url) if url.starts_with("https://") || url.starts_with("http://") => {
-                return Err(
-                    format!("`jwks` is a URL ({url}), and this release reads files").into(),
-                );
+            Some(url) if Published::is_url(&url) => {
+                Some(Jwks::Remote(Arc::new(Published::open(&url).await?)))
             }
             Some(path) => Some(Jwks::File(path.into())),
             None => None,

@@ -62,6 +62,8 @@ impl Authority {
 pub(crate) enum Reply {
     /// These bytes, and its end.
     Bytes(Vec<u8>),
+    /// These bytes, and nothing more.
+    Stall(Vec<u8>),
     /// Not even a handshake.
     Silence,
 }
@@ -74,6 +76,11 @@ impl Reply {
     /// A status, with lines of more headers if there are any, and no body.
     pub(crate) fn answer(status: &str, headers: &str) -> Self {
         Self::Bytes(format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n").into())
+    }
+
+    pub(crate) fn body(body: &[u8]) -> Self {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        Self::Bytes([head.as_bytes(), body].concat())
     }
 }
 
@@ -125,9 +132,10 @@ impl Told {
     /// What is not to be closed.
     fn serve(&self, stream: TcpStream) -> std::io::Result<Box<dyn Send>> {
         let reply = self.reply.lock().unwrap().clone();
-        let bytes = match reply {
+        let (bytes, stalls) = match reply {
             Reply::Silence => return Ok(Box::new(stream)),
-            Reply::Bytes(bytes) => bytes,
+            Reply::Bytes(bytes) => (bytes, false),
+            Reply::Stall(bytes) => (bytes, true),
         };
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_write_timeout(Some(Duration::from_secs(60)))?;
@@ -143,6 +151,9 @@ impl Told {
         self.asked.lock().unwrap().push(head);
         stream.write_all(&bytes)?;
         stream.flush()?;
+        if stalls {
+            return Ok(Box::new(stream));
+        }
         stream.conn.send_close_notify();
         stream.flush()?;
         Ok(Box::new(()))

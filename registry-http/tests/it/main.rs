@@ -23,6 +23,10 @@ mod h2c;
 mod health;
 #[cfg(all(feature = "fs", feature = "htpasswd"))]
 mod htpasswd;
+#[cfg_attr(
+    not(all(feature = "fs", feature = "htpasswd", feature = "token")),
+    allow(dead_code, reason = "no keys to fetch")
+)]
 mod https;
 #[cfg(feature = "fs")]
 mod image;

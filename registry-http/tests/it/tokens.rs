@@ -1,6 +1,7 @@
 //! Our own token service over a real port, and who is let in by it.
 
 pub(crate) mod believed;
+pub(crate) mod fetched;
 
 use std::fs;
 

@@ -5,7 +5,7 @@ use super::proved_by;
 use crate::htpasswd::{self, command, file};
 use crate::rules;
 #[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
-use crate::tokens::{self, believed};
+use crate::tokens::{self, believed, fetched};
 
 #[cfg(all(feature = "fs", feature = "htpasswd"))]
 proved_by! {
@@ -36,6 +36,9 @@ fn extensions_access() {
 proved_by! {
     auth_token: believed::tokens_of_another_service_are_believed_by_its_keys;
     auth_token_keys: believed::without_keys_nothing_is_served;
+    auth_token_jwks_url: fetched::keys_are_fetched_over_https_and_tokens_believed_by_them,
+        fetched::keys_of_whom_nobody_vouches_for_are_not_believed,
+        fetched::a_url_that_is_not_safe_is_refused_at_the_start;
     auth_token_autoredirect: believed::a_realm_on_the_host_that_was_asked_is_told_as_a_proxy_says;
     extensions_token: tokens::a_client_is_sent_to_the_token_service_and_let_in_with_what_it_gets,
         tokens::passwords_and_refresh_tokens_come_in_a_form;
