@@ -28,6 +28,8 @@ mod htpasswd;
     allow(dead_code, reason = "no keys to fetch")
 )]
 mod https;
+#[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
+mod identity;
 #[cfg(feature = "fs")]
 mod image;
 #[cfg(feature = "fs")]

@@ -1,0 +1,165 @@
+//! What everyone may do, said once more, without a look at how the registry finds out.
+
+use super::routes::{Need, Route};
+
+/// A kind of configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setting {
+    /// No `auth`.
+    Open,
+    /// `auth.htpasswd` alone.
+    Users,
+    /// With rules.
+    Rules,
+    /// With rules and our own token service.
+    Tokens,
+}
+
+impl Setting {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Open => "no auth",
+            Self::Users => "htpasswd",
+            Self::Rules => "htpasswd and rules",
+            Self::Tokens => "htpasswd, rules and tokens",
+        }
+    }
+
+    /// Beyond the storage.
+    pub(super) fn config(self) -> String {
+        let auth = "auth: {htpasswd: {realm: users, path: ./htpasswd, failures: 0}}\n";
+        let rules = "\
+extensions:
+  access:
+    groups: {readers: [bob, carol, dave]}
+    rules:
+      - {who: ['user:alice'], repositories: ['${user}/**'], actions: [pull, push, delete]}
+      - {who: ['group:readers'], repositories: ['team/*'], actions: [pull]}
+      - {who: ['user:carol'], repositories: ['team/*'], actions: [create]}
+      - {who: ['user:dave'], repositories: ['team/*'], actions: [push]}
+      - {who: ['user:erin'], repositories: ['team/*'], actions: [delete]}
+      - {who: ['user:root'], repositories: ['**'], actions: [pull, push, delete, catalog]}
+";
+        let public = "      - {who: [anonymous], repositories: ['public/**'], actions: [pull]}\n";
+        let tokens = "  token: {service: here, keys: ./keys}\n";
+        match self {
+            Self::Open => String::new(),
+            Self::Users => auth.to_owned(),
+            Self::Rules => format!("{auth}{rules}"),
+            Self::Tokens => format!("{auth}{rules}{public}{tokens}"),
+        }
+    }
+}
+
+/// Who is asking, as far as that can be found out.
+enum Known {
+    /// Credentials that prove nothing.
+    Wrong,
+    Nobody,
+    User(&'static str),
+    /// Whose it is, and what it is for.
+    Token(&'static str, &'static [(&'static str, &'static str)]),
+}
+
+fn known(setting: Setting, who: &'static str) -> Known {
+    let tokens = setting == Setting::Tokens;
+    match who {
+        "none" if tokens => Known::Nobody,
+        "none" | "wrong" | "foreign" => Known::Wrong,
+        "alice'" => Known::Token(
+            "alice",
+            &[
+                ("alice/app", "pull push delete"),
+                ("alice/lib", "pull push delete"),
+            ],
+        ),
+        "carol'" => Known::Token("carol", &[("team/app", "pull push")]),
+        "root'" => Known::Token("root", &[("team/app", "pull")]),
+        "nobody'" => Known::Token("", &[("public/app", "pull")]),
+        user => Known::User(user),
+    }
+}
+
+/// What the rules give; `add` is had with both `create` and `push`.
+fn rights(setting: Setting, user: &str, repo: &str) -> Vec<&'static str> {
+    let all = "pull add push delete catalog";
+    let space = repo.split('/').next().unwrap_or_default();
+    let given = match (user, space) {
+        _ if setting == Setting::Users => all,
+        ("root", _) => all,
+        ("alice", "alice") => "pull add push delete",
+        ("bob", "team") => "pull",
+        ("carol", "team") => "pull add",
+        ("dave", "team") => "pull add push",
+        ("erin", "team") => "delete",
+        (_, "public") if setting == Setting::Tokens => "pull",
+        _ => "",
+    };
+    given.split(' ').collect()
+}
+
+impl Known {
+    fn may(&self, setting: Setting, right: &str, repo: &str) -> bool {
+        let by_rules = |user: &str| rights(setting, user, repo).contains(&right);
+        match self {
+            Self::Wrong => false,
+            Self::Nobody => by_rules("") && right != "catalog",
+            Self::User(user) => by_rules(user),
+            // A token has no word for adding without moving, so that there the rules say the rest.
+            Self::Token(user, granted) => {
+                let word = if right == "add" { "push" } else { right };
+                let mut of_repo = granted.iter().filter(|(name, _)| *name == repo);
+                of_repo.any(|(_, words)| words.contains(word)) && by_rules(user)
+            }
+        }
+    }
+
+    /// Whoever may not is asked who he is, if that is not known for sure.
+    fn refusal(&self) -> u16 {
+        match self {
+            Self::User(_) => 403,
+            _ => 401,
+        }
+    }
+}
+
+/// The status that is right.
+pub(super) fn expected(
+    setting: Setting,
+    who: &'static str,
+    repo: &str,
+    route: &Route,
+    method: &str,
+) -> u16 {
+    if route.path.starts_with("/auth/") && setting != Setting::Tokens {
+        return 404;
+    }
+    // What is no operation is none for everyone.
+    let Some((need, status)) = route.operation(method) else {
+        return 405;
+    };
+    if setting == Setting::Open {
+        return status;
+    }
+    let known = known(setting, who);
+    let may = |right: &str| known.may(setting, right, repo);
+    let is_allowed = match need {
+        Need::Nothing => true,
+        Need::Entry => !matches!(known, Known::Wrong),
+        Need::Name => matches!(known, Known::User(_) | Known::Token(..)),
+        // Only a password could be wrong: tokens are not looked at.
+        Need::Password => who != "wrong",
+        Need::Catalog => may("catalog"),
+        Need::Pull => may("pull"),
+        Need::Delete => may("delete"),
+        Need::Add | Need::Mount(_) => may("pull") && may("add"),
+        // That the tag is there already is found out after who may add was let in.
+        Need::Move if may("pull") && may("add") => return if may("push") { status } else { 403 },
+        Need::Move => false,
+    };
+    match need {
+        _ if !is_allowed => known.refusal(),
+        Need::Mount(from) if !known.may(setting, "pull", from) => 202,
+        _ => status,
+    }
+}
