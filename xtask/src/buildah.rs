@@ -19,7 +19,7 @@ pub(crate) struct Buildah {
 
 impl Buildah {
     /// What it keeps is in the folder, and may go with it.
-    pub(crate) fn new(folder: &Path) -> Result<Self> {
+    pub(crate) fn new(folder: &Path, short: &str) -> Result<Self> {
         let policy = folder.join("policy.json");
         fs::write(
             &policy,
@@ -29,7 +29,7 @@ impl Buildah {
         Ok(Self {
             store: folder.to_owned(),
             policy,
-            run: TempDir::short("rb")?,
+            run: TempDir::short(short)?,
         })
     }
 

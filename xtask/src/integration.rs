@@ -10,6 +10,7 @@ mod dockerd;
 mod fixture;
 mod helm;
 mod image;
+mod login;
 mod podman;
 mod proxy;
 mod skopeo;
@@ -80,6 +81,12 @@ static CLIENTS: &[Client] = &[
         run: crane::run,
     },
     Client {
+        name: "login",
+        tools: &[&tools::SKOPEO, &tools::PODMAN],
+        part: Part::Mandatory,
+        run: login::core,
+    },
+    Client {
         name: "swap-2",
         tools: &[&tools::DISTRIBUTION_2],
         part: Part::Extra,
@@ -147,6 +154,13 @@ static CLIENTS: &[Client] = &[
         tools: &[&tools::HELM],
         part: Part::Extra,
         run: helm::run,
+    },
+    Client {
+        name: "login-others",
+        // It leaves out whichever is missing.
+        tools: &[],
+        part: Part::Extra,
+        run: login::others,
     },
 ];
 

@@ -117,7 +117,7 @@ pub(crate) fn archives(binary: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     let (store, empty) = (work.path().join("buildah"), work.path().join("empty"));
     fs::create_dir_all(&store)?;
     fs::create_dir_all(&empty)?;
-    let buildah = Buildah::new(&store)?;
+    let buildah = Buildah::new(&store, "rb")?;
     let time = sh::commit_time();
     let mut archives = Vec::new();
     for (version, path, _) in CONFIGURATIONS {

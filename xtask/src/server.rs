@@ -128,12 +128,27 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `binary` with a store below `folder`, and waits until it answers.
     pub(crate) fn start(binary: &Path, folder: &Path, level: &str) -> Result<Self> {
+        Self::start_with(binary, folder, &free_address()?, level, "")
+    }
+
+    /// The same at this address, with more lines of configuration. It may ask for a login.
+    pub(crate) fn start_with(
+        binary: &Path,
+        folder: &Path,
+        address: &str,
+        level: &str,
+        more: &str,
+    ) -> Result<Self> {
         let root = folder.join("store");
         let log = folder.join("server.log");
         fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
-        let address = free_address()?;
         let config = folder.join("config.yml");
-        fs::write(&config, configuration(&address, &root, level))?;
+        let text = configuration(address, &root, level);
+        fs::write(&config, text + more)?;
+        let ready = match more.contains("auth:") {
+            true => 401,
+            false => 200,
+        };
 
         let mut command = sh::command(binary);
         // Distribution 3 looks for a collector of traces unless told otherwise.
@@ -144,20 +159,20 @@ impl Server {
         let daemon = Daemon::spawn(command, &log)?;
         let mut server = Self {
             daemon,
-            address,
+            address: address.to_owned(),
             root,
             log,
         };
-        let ready = sh::wait_for("an answer of the server", PATIENCE, || {
+        let answered = sh::wait_for("an answer of the server", PATIENCE, || {
             server.daemon.expect_alive()?;
             let answer = http::Connection::open(&server.address)
                 .and_then(|mut connection| connection.request("GET", "/v2/", &[], b""));
             Ok(answer
                 .ok()
-                .filter(|answer| answer.status == 200)
+                .filter(|answer| answer.status == ready)
                 .map(|_| ()))
         });
-        if let Err(error) = ready {
+        if let Err(error) = answered {
             server.print_log();
             return Err(error);
         }
@@ -177,6 +192,12 @@ impl Server {
             .flat_map(str::parse::<u64>)
             .sum();
         Ok(ticks as f64 / 100.0) // USER_HZ is 100 wherever Linux runs
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.daemon.child.id().to_string();
+        sh::output(sh::command("kill").args([&format!("-{name}"), &pid])).map(|_| ())
     }
 
     /// Shows what the server had to say.
@@ -205,7 +226,7 @@ fn configuration(address: &str, root: &Path, level: &str) -> String {
 }
 
 /// An address nobody listens at, for now.
-fn free_address() -> Result<String> {
+pub(crate) fn free_address() -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
     Ok(listener.local_addr()?.to_string())
 }

@@ -14,7 +14,7 @@ const REPOSITORY: &str = "buildah/image";
 
 pub(super) fn run(fixture: &Fixture) -> Result<()> {
     let folder = fixture.folder("buildah")?;
-    let buildah = Buildah::new(&folder)?;
+    let buildah = Buildah::new(&folder, "rb")?;
     let image = format!("{}/{REPOSITORY}:one", fixture.address());
     let mut id = String::new();
     step("commit an image and push it", || {

@@ -1,6 +1,7 @@
 //! containerd's ctr, with a daemon of its own.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,58 +17,11 @@ use crate::sh::{self, TempDir};
 const REPOSITORY: &str = "ctr/image";
 
 pub(super) fn run(fixture: &Fixture) -> Result<()> {
-    let folder = fixture.folder("ctr")?;
-    let short = TempDir::short("rc")?;
-    let socket = short.path().join("c.sock");
-    let mut command = sh::command(sh::which("containerd").context("no containerd")?);
-    fs::write(
-        folder.join("config.toml"),
-        "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n",
-    )?;
-    command
-        .arg("--config")
-        .arg(folder.join("config.toml"))
-        .arg("--address")
-        .arg(&socket);
-    command
-        .arg("--root")
-        .arg(folder.join("root"))
-        .arg("--state")
-        .arg(short.path().join("state"));
-    let mut daemon = Daemon::spawn(command, &folder.join("log"))?;
-    let ctr = || -> Command {
-        let mut command = sh::command("ctr");
-        command.arg("--address").arg(&socket);
-        command
-    };
-    sh::wait_for("containerd", Duration::from_secs(60), || {
-        daemon.expect_alive()?;
-        Ok(sh::output(ctr().arg("version")).ok())
-    })
-    .with_context(|| fs::read_to_string(folder.join("log")).unwrap_or_default())?;
+    let containerd = Containerd::start(fixture, "ctr", "rc")?;
+    let ctr = || containerd.ctr();
+    let folder = &containerd.folder;
 
     let base = format!("{}/{REPOSITORY}", fixture.address());
-    let import = |layout: &Layout, base: &str| -> Result<()> {
-        let archive = folder.join("images.tar");
-        sh::output(
-            sh::command("tar")
-                .arg("-cf")
-                .arg(&archive)
-                .arg("-C")
-                .arg(&layout.path)
-                .arg("."),
-        )?;
-        let mut import = ctr();
-        import.args([
-            "images",
-            "import",
-            "--no-unpack",
-            "--all-platforms",
-            "--base-name",
-            base,
-        ]);
-        sh::output(import.arg(archive)).map(|_| ())
-    };
     let digest = |name: &str| -> Result<String> {
         let list = sh::output(ctr().args(["images", "list", &format!("name=={name}")]))?;
         let found = list
@@ -92,7 +46,7 @@ pub(super) fn run(fixture: &Fixture) -> Result<()> {
     // Only what has no other user is collected, so it would not be fetched again.
     let forget =
         |name: &str| sh::output(ctr().args(["images", "remove", "--sync", name])).map(|_| ());
-    import(&fixture.images, &base)?;
+    containerd.import(&fixture.images, &base)?;
 
     step("push an image and an index", || {
         for (tag, what) in [("one", &fixture.one), ("both", &fixture.both)] {
@@ -117,7 +71,7 @@ pub(super) fn run(fixture: &Fixture) -> Result<()> {
         let mut layout = Layout::create(folder.join("layout"))?;
         let image = layout.image(80, "amd64", &[24 << 20])?;
         layout.name("large", &image)?;
-        import(&layout, &base)?;
+        containerd.import(&layout, &base)?;
         sh::output(ctr().args(["images", "push", "--plain-http", &format!("{base}:large")]))?;
         forget(&format!("{base}:large"))?;
         let proxy = CuttingProxy::start(fixture.address(), 10 << 20, 1)?;
@@ -126,7 +80,64 @@ pub(super) fn run(fixture: &Fixture) -> Result<()> {
         proxy.expect_resumed()?;
         ensure!(digest(&name)? == image.digest);
         Ok(())
-    })?;
-    daemon.stop();
-    Ok(())
+    })
+}
+
+/// A daemon of the test's own.
+pub(super) struct Containerd {
+    // Ends before its folders go.
+    daemon: Daemon,
+    pub(super) folder: PathBuf,
+    /// The path of a socket has 107 bytes at most.
+    short: TempDir,
+}
+
+impl Containerd {
+    /// Starts it, and waits until it answers.
+    pub(super) fn start(fixture: &Fixture, name: &str, short: &str) -> Result<Self> {
+        let folder = fixture.folder(name)?;
+        let short = TempDir::short(short)?;
+        let mut command = sh::command(sh::which("containerd").context("no containerd")?);
+        fs::write(
+            folder.join("config.toml"),
+            "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n",
+        )?;
+        command.arg("--config").arg(folder.join("config.toml"));
+        command.arg("--address").arg(short.path().join("c.sock"));
+        command.arg("--root").arg(folder.join("root"));
+        command.arg("--state").arg(short.path().join("state"));
+        let log = folder.join("log");
+        let mut started = Self {
+            daemon: Daemon::spawn(command, &log)?,
+            folder,
+            short,
+        };
+        sh::wait_for("containerd", Duration::from_secs(60), || {
+            started.daemon.expect_alive()?;
+            Ok(sh::output(started.ctr().arg("version")).ok())
+        })
+        .with_context(|| fs::read_to_string(log).unwrap_or_default())?;
+        Ok(started)
+    }
+
+    /// The command line, for this daemon.
+    pub(super) fn ctr(&self) -> Command {
+        let mut command = sh::command("ctr");
+        command
+            .arg("--address")
+            .arg(self.short.path().join("c.sock"));
+        command
+    }
+
+    /// Takes the images of a layout in, each as `base` with its name as the tag.
+    pub(super) fn import(&self, layout: &Layout, base: &str) -> Result<()> {
+        let archive = self.folder.join("images.tar");
+        let mut tar = sh::command("tar");
+        tar.arg("-cf").arg(&archive).arg("-C").arg(&layout.path);
+        sh::output(tar.arg("."))?;
+        let mut import = self.ctr();
+        import.args(["images", "import", "--no-unpack", "--all-platforms"]);
+        import.args(["--base-name", base]);
+        sh::output(import.arg(archive)).map(|_| ())
+    }
 }

@@ -36,7 +36,7 @@ impl Dockerd {
     /// Starts it, and waits until it answers.
     pub(super) fn start(fixture: &Fixture, name: &str, network: Network) -> Result<Self> {
         let folder = fixture.folder(name)?;
-        let short = TempDir::short("rd")?;
+        let short = TempDir::short(name)?;
         fs::write(folder.join("daemon.json"), "{}")?;
         let mut command = launcher(network)?;
         command.arg("--config-file").arg(folder.join("daemon.json"));

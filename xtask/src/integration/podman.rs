@@ -13,7 +13,7 @@ use crate::sh::{self, TempDir};
 const REPOSITORY: &str = "podman/image";
 
 pub(super) fn run(fixture: &Fixture) -> Result<()> {
-    let podman = Podman::new(fixture)?;
+    let podman = Podman::new(fixture, "podman-store")?;
     let image = format!("{}/{REPOSITORY}:one", fixture.address());
     let layout = fixture.images.path.display();
     let mut id = String::new();
@@ -90,7 +90,7 @@ pub(super) fn run(fixture: &Fixture) -> Result<()> {
 }
 
 /// Where it keeps things.
-struct Podman {
+pub(super) struct Podman {
     store: PathBuf,
     policy: PathBuf,
     /// Its run folder may have 50 characters.
@@ -98,8 +98,8 @@ struct Podman {
 }
 
 impl Podman {
-    fn new(fixture: &Fixture) -> Result<Self> {
-        let folder = fixture.folder("podman-store")?;
+    pub(super) fn new(fixture: &Fixture, name: &str) -> Result<Self> {
+        let folder = fixture.folder(name)?;
         let policy = folder.join("policy.json");
         fs::write(
             &policy,
@@ -109,11 +109,11 @@ impl Podman {
         Ok(Self {
             store: folder,
             policy,
-            run: TempDir::short("rp")?,
+            run: TempDir::short(name)?,
         })
     }
 
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         let mut command = sh::command("podman");
         command.arg("--root").arg(self.store.join("root"));
         command.arg("--runroot").arg(self.run.path().join("run"));
@@ -127,7 +127,7 @@ impl Podman {
         command
     }
 
-    fn pull(&self, from: &str) -> Result<String> {
+    pub(super) fn pull(&self, from: &str) -> Result<String> {
         let mut command = self.command();
         command.args([
             "pull",
@@ -138,7 +138,7 @@ impl Podman {
         sh::output(command.arg(&self.policy).arg(from))
     }
 
-    fn push(&self, args: &[&str]) -> Result<()> {
+    pub(super) fn push(&self, args: &[&str]) -> Result<()> {
         sh::output(self.command().args(args)).map(|_| ())
     }
 }
