@@ -5,12 +5,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
 use crate::client::{Request, exchange, parse};
 use crate::process::Process;
-use crate::server::command;
+use crate::server::{Server, Setup, command};
 use crate::trace::skip_everywhere;
 
 fn examples() -> BTreeMap<String, PathBuf> {
@@ -25,7 +26,12 @@ fn examples() -> BTreeMap<String, PathBuf> {
 
 /// A command with a root and ports of its own, whatever its file says.
 pub(crate) fn elsewhere(mut command: Command, root: &TempDir) -> Command {
-    fs::create_dir_all(root.path().join("store")).unwrap();
+    for folder in ["store", "token"] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    let (certificate, keys) = other_service();
+    fs::write(root.path().join("token/root.crt"), certificate).unwrap();
+    fs::write(root.path().join("token/jwks.json"), keys).unwrap();
     command
         .env_clear()
         .current_dir(root.path())
@@ -40,12 +46,34 @@ pub(crate) fn elsewhere(mut command: Command, root: &TempDir) -> Command {
     command
 }
 
+/// The certificate and the keys of a token service.
+fn other_service() -> &'static (Vec<u8>, Vec<u8>) {
+    static MADE: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let more = "\
+auth: {htpasswd: {realm: users, path: ./htpasswd}}
+extensions: {token: {certificates: true}}
+";
+        let server = Server::with(
+            "filesystem",
+            Setup {
+                more,
+                ..Setup::default()
+            },
+        );
+        let certificate = server.root.path().join("store/token-keys/root.crt");
+        let keys = server.get("/auth/token/keys").body;
+        (fs::read(certificate).unwrap(), keys)
+    })
+}
+
 #[track_caller]
 pub(crate) fn answers(address: SocketAddr, name: &str) {
     let answer = exchange(address, &Request::new("GET", "/v2/").wire());
     let status = parse(&answer).map(|answer| answer.status);
     // Where there are users, nobody else is let in.
-    let expected = if name == "htpasswd.yml" { 401 } else { 200 };
+    let users = ["access.yml", "htpasswd.yml", "token.yml"];
+    let expected = if users.contains(&name) { 401 } else { 200 };
     assert_eq!(status, Some(expected), "{name}: {answer:?}");
 }
 
@@ -66,6 +94,46 @@ fn every_example_is_served_and_checked() {
         let process = Process::start(serve).unwrap();
         answers(process.address, &name);
     }
+}
+
+/// The blocks of a page, with what they are said to be.
+fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let parts = page.split("\n```").skip(1).step_by(2);
+    parts.map(|part| part.split_once('\n').unwrap()).collect()
+}
+
+#[test]
+fn what_the_page_on_access_says_is_so() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/access.md");
+    let page = fs::read_to_string(file).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let check = |words: &[&str]| {
+        let mut check = elsewhere(command(&[]), &root);
+        let output = check.arg("check").args(words).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.success(), text)
+    };
+    let (mut configurations, mut questions) = (0, 0);
+    for (kind, text) in blocks(&page) {
+        if kind == "yaml" {
+            let storage = "version: 0.1\nstorage: {filesystem: {}}\n";
+            fs::write(root.path().join("config.yml"), storage.to_owned() + text).unwrap();
+            let (success, told) = check(&["config.yml"]);
+            assert!(success && !told.contains("unknown key"), "{text}\n{told}");
+            configurations += 1;
+        }
+        let mut lines = text.lines();
+        while kind == "console"
+            && let (Some(question), Some(answer)) = (lines.next(), lines.next())
+        {
+            let words = question.strip_prefix("$ registry check ").unwrap();
+            let (success, told) = check(&words.split(' ').collect::<Vec<_>>());
+            assert!(told.starts_with(answer), "{question}\n{told}");
+            assert_eq!(success, !answer.contains(" may not "), "{question}");
+            questions += 1;
+        }
+    }
+    assert_eq!((configurations, questions), (7, 8));
 }
 
 #[test]
