@@ -18,6 +18,10 @@ use crate::follow::NOBODY_WAITS;
 use crate::outlet::Outlet;
 use crate::telemetry::{ACCESS, is_printable};
 
+/// Parameters of a query that nobody should read: the state of an upload, and what belongs in the
+/// form for a token service.
+const SECRET: [&str; 4] = ["_state", "password", "refresh_token", "access_token"];
+
 /// Where this machine is, or the variable `TZ` says it is.
 static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
 
@@ -112,10 +116,12 @@ impl AccessLine {
         }
     }
 
-    /// The query of an upload holds its state: left out.
+    /// The query of an upload holds its state: left out, as any that has what nobody should read.
     fn query(&self) -> Option<&str> {
         let query = self.uri.query()?;
-        (!self.path().contains("/blobs/uploads/")).then_some(query)
+        let mut names = query.split('&').map(|pair| pair.split('=').next());
+        let is_secret = names.any(|name| name.is_some_and(|name| SECRET.contains(&name)));
+        (!is_secret && !self.path().contains("/blobs/uploads/")).then_some(query)
     }
 }
 
