@@ -3,6 +3,7 @@
 pub(crate) mod believed;
 pub(crate) mod fetched;
 mod secrets;
+mod shapes;
 
 use std::fs;
 

@@ -7,7 +7,7 @@ use crate::client::Request;
 use crate::server::{Server, Setup};
 
 /// Another registry, which believes the tokens of the first by its keys.
-fn believer(server: &Server, more: &str) -> Server {
+pub(super) fn believer(server: &Server, more: &str) -> Server {
     let mut other = Server::start("inmemory");
     let keys = server.get("/auth/token/keys");
     fs::write(other.root.path().join("jwks.json"), &keys.body).unwrap();
