@@ -41,7 +41,7 @@ extensions:
       - {who: ['user:root'], repositories: ['**'], actions: [pull, push, delete, catalog]}
 ";
         let public = "      - {who: [anonymous], repositories: ['public/**'], actions: [pull]}\n";
-        let tokens = "  token: {service: here, keys: ./keys}\n";
+        let tokens = "  token: {service: here, keys: ./keys, lifetime: 1h}\n";
         match self {
             Self::Open => String::new(),
             Self::Users => auth.to_owned(),
