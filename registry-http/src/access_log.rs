@@ -10,6 +10,7 @@ use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use percent_encoding::percent_decode_str;
 use tracing::Span;
 
 use crate::ambient::ambient;
@@ -20,7 +21,13 @@ use crate::telemetry::{ACCESS, is_printable};
 
 /// Parameters of a query that nobody should read: the state of an upload, and what belongs in the
 /// form for a token service.
-const SECRET: [&str; 4] = ["_state", "password", "refresh_token", "access_token"];
+const SECRET: [&str; 5] = [
+    "_state",
+    "password",
+    "refresh_token",
+    "access_token",
+    "client_secret",
+];
 
 /// Where this machine is, or the variable `TZ` says it is.
 static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
@@ -119,8 +126,11 @@ impl AccessLine {
     /// The query of an upload holds its state: left out, as any that has what nobody should read.
     fn query(&self) -> Option<&str> {
         let query = self.uri.query()?;
-        let mut names = query.split('&').map(|pair| pair.split('=').next());
-        let is_secret = names.any(|name| name.is_some_and(|name| SECRET.contains(&name)));
+        let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
+        let is_secret = names.any(|name| {
+            let name = percent_decode_str(name).decode_utf8_lossy();
+            SECRET.contains(&name.to_ascii_lowercase().as_str())
+        });
         (!is_secret && !self.path().contains("/blobs/uploads/")).then_some(query)
     }
 }
