@@ -108,6 +108,8 @@ impl Caller {
 pub enum Credentials {
     /// Nothing.
     Anonymous,
+    /// Something that nobody can read, or of a scheme that is not known: never the same as nothing.
+    Unreadable,
     /// User and password (RFC 7617).
     Basic {
         /// Before the first colon.

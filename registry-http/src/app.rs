@@ -65,7 +65,15 @@ const FIXED: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// Of a proxy that ends TLS.
-pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The scheme that the client spoke, as the first of several proxies says it.
+pub(crate) fn forwarded_scheme(headers: &HeaderMap) -> Option<&'static str> {
+    let told = headers.get(&FORWARDED_PROTO)?.to_str().ok()?;
+    let first = told.split(',').next().unwrap_or_default().trim();
+    let mut known = ["https", "http"].into_iter();
+    known.find(|scheme| first.eq_ignore_ascii_case(scheme))
+}
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
@@ -277,10 +285,7 @@ impl App {
         if let Some(fixed) = &self.config.host {
             return format!("{}{path}", fixed.trim_end_matches('/'));
         }
-        let scheme = match text(&FORWARDED_PROTO) {
-            Some("https") => "https",
-            _ => "http",
-        };
+        let scheme = forwarded_scheme(headers).unwrap_or("http");
         format!(
             "{scheme}://{}{path}",
             text(&header::HOST).unwrap_or_default()

@@ -9,7 +9,7 @@ use registry_core::access::{
 use registry_core::{Grant, Refusal};
 use serde_json::{Value, json};
 
-use crate::app::{App, FORWARDED_PROTO};
+use crate::app::{App, forwarded_scheme};
 use crate::endpoint::Wanted;
 use crate::error::ApiError;
 
@@ -93,10 +93,12 @@ pub(crate) fn caller(headers: &HeaderMap, address: Option<IpAddr>) -> Result<Cal
                 user: user.to_owned(),
                 password: Secret::new(password.to_owned()),
             },
-            None => Credentials::Anonymous,
+            None => Credentials::Unreadable,
         }
-    } else {
+    } else if first.is_none() {
         Credentials::Anonymous
+    } else {
+        Credentials::Unreadable
     };
     Ok(Caller::new(credentials, address))
 }
@@ -150,12 +152,7 @@ fn realm_url(app: &App, realm: &Realm, headers: &HeaderMap) -> String {
         Realm::Fixed(url) => url.clone(),
         Realm::Here { path } => app.url(path, headers),
         Realm::SameHost { path } => {
-            // Of several proxies, the first is the one that the client talks to.
-            let told = text(FORWARDED_PROTO).and_then(|told| told.split(',').next());
-            let scheme = match told.map(str::trim) {
-                Some("http") => "http",
-                _ => "https",
-            };
+            let scheme = forwarded_scheme(headers).unwrap_or("https");
             format!(
                 "{scheme}://{}{path}",
                 text(header::HOST).unwrap_or_default()

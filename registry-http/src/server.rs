@@ -288,8 +288,17 @@ impl Builder {
 fn welcome(config: &Config, is_open: bool) -> String {
     let allowed = allowed(config);
     match &config.auth {
+        None if config.rules.are_set() => {
+            "no `auth` is configured: everyone may do what `extensions.access` gives".to_owned()
+        }
         None => format!("no `auth` is configured: everyone may {allowed}"),
         Some(auth) if is_open => format!("`auth.{}` lets everyone in, to {allowed}", auth.kind),
+        Some(auth) if config.rules.are_set() => {
+            format!(
+                "whoever `auth.{}` lets in may do what `extensions.access` gives",
+                auth.kind
+            )
+        }
         Some(auth) => format!("whoever `auth.{}` lets in may {allowed}", auth.kind),
     }
 }

@@ -83,7 +83,8 @@ impl Asked {
                     let password = Secret::new(password);
                     Holder::Caller(Caller::new(Credentials::Basic { user, password }, address))
                 }
-                _ => Holder::Caller(caller),
+                (None, None) => Holder::Caller(caller),
+                _ => return Err(ApiError::BadToken("a username and a password go together")),
             },
             Some("refresh_token") => {
                 let token = text("refresh_token");

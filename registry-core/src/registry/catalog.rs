@@ -5,7 +5,6 @@ use futures_util::StreamExt;
 
 use super::ordered::PlainOrder;
 use super::{Page, PageRequest, Registry};
-use crate::access::{Access, Action};
 use crate::error::RegistryError;
 use crate::layout::Dir;
 use crate::name::RepositoryName;
@@ -26,7 +25,7 @@ impl Registry {
         request: &PageRequest,
     ) -> Result<Page<RepositoryName>, RegistryError> {
         let wanted = request.n.map(|n| n.saturating_add(1));
-        let may = |name: &RepositoryName| grant.may(&Access::repository(name, Action::Pull));
+        let may = |name: &RepositoryName| grant.may_see(name);
         let mut names: Vec<RepositoryName> = Vec::new();
         let mut order = PlainOrder::new(request.last.clone());
         let mut walk = Walk::new(request.last.as_deref());

@@ -150,6 +150,17 @@ impl Grant {
         token.is_none_or(|granted| granted.contains(access)) && self.rules.allow(&self.who, access)
     }
 
+    /// Asked by the catalog for each name. What lets someone list is no right to pull, and of what
+    /// may be listed the rules alone decide: a token for that names no repository.
+    #[must_use]
+    pub fn may_see(&self, name: &RepositoryName) -> bool {
+        let lists = self.may(&Access::Catalog);
+        lists
+            && self
+                .rules
+                .allow(&self.who, &Access::repository(name, Action::Pull))
+    }
+
     /// Asked by a push for a tag that is there already, with another digest.
     #[must_use]
     pub fn may_move_tags(&self, name: &RepositoryName) -> bool {

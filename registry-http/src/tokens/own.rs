@@ -69,7 +69,7 @@ impl Own {
                 let refused = |why: &dyn std::fmt::Display| {
                     let address = address.map(tracing::field::display);
                     tracing::info!(%why, address, "a refresh token is not taken");
-                    ApiError::BadLogin { challenge: None }
+                    self.asking()
                 };
                 let refresh = self.issuer.read_refresh(&token, service, client);
                 let refresh = refresh.map_err(|why| refused(&why))?;
@@ -101,7 +101,8 @@ impl Own {
                     }
                 })
             }
-            _ => self.nobody(),
+            Credentials::Anonymous => self.nobody(),
+            _ => Err(self.asking()),
         }
     }
 
@@ -128,6 +129,8 @@ impl Own {
                 name,
                 action: Action::Push,
             } if service != self.service => self.rules.allow_moving_tags(who, name),
+            // Nor would it keep from its list what may not be pulled.
+            Access::Catalog if service != self.service && self.rules.are_set() => false,
             access => self.rules.allow(who, access),
         })
     }

@@ -93,15 +93,15 @@ pub(crate) fn a_client_is_sent_to_the_token_service_and_let_in_with_what_it_gets
     let realm = "http://registry/auth/token";
     let challenge = format!("Bearer realm=\"{realm}\",service=\"here\"");
     assert_eq!(asked.header("www-authenticate"), challenge);
-    let mut behind = Request::new("GET", "/v2/");
-    behind = behind.header("X-Forwarded-Proto", "https");
-    let behind = server.send(behind);
-    assert!(
-        behind
-            .header("www-authenticate")
-            .starts_with("Bearer realm=\"https://")
-    );
-
+    for told in ["https", "HTTPS", "https, http", "https,https"] {
+        let behind = Request::new("GET", "/v2/").header("X-Forwarded-Proto", told);
+        let behind = server.send(behind);
+        let begin = "Bearer realm=\"https://registry/auth/token\"";
+        assert!(
+            behind.header("www-authenticate").starts_with(begin),
+            "{told}"
+        );
+    }
     let push = server.send(Request::new("POST", "/v2/alice/a/blobs/uploads/"));
     let scope = ",scope=\"repository:alice/a:pull,push\"";
     assert_eq!(
@@ -140,6 +140,9 @@ fn a_token_carries_what_is_allowed_of_what_was_asked_for() {
     assert_eq!(access(None, all), of("\"pull\""));
     assert_eq!(access(None, "repository:alice/a:pull"), "[]");
     assert_eq!(access(BOB, "registry:catalog:*"), "[]");
+    // Elsewhere nobody would keep what she may not pull from the list, either.
+    let listing = ask(&server, ALICE, "service=there&scope=registry:catalog:*");
+    assert_eq!(claims(&token_of(&listing))["access"].to_string(), "[]");
     let two = access(
         ALICE,
         "repository:alice/a:pull&scope=repository:public/a:pull",
@@ -229,8 +232,9 @@ fn nobody_in_particular_pulls_what_is_public_and_lists_nothing() {
     server.get("/v2/_catalog").expect(401, "UNAUTHORIZED");
     let listing = token(&server, ALICE, "registry:catalog:*");
     let listed = with(&server, "GET", "/v2/_catalog", &listing);
-    // The token lists, and pulls nothing: what may be pulled is what is shown.
-    assert_eq!(listed.json()["repositories"], serde_json::json!([]));
+    let all = serde_json::json!(["alice/a", "public/a"]);
+    assert_eq!(listed.json()["repositories"], all);
+    server.get("/v2/_catalog").expect(401, "UNAUTHORIZED");
     let listed = Request::new("GET", "/v2/_catalog").header("Authorization", &basic("alice", "a"));
     let listed = server.send(listed).json();
     assert_eq!(
@@ -288,6 +292,28 @@ pub(crate) fn passwords_and_refresh_tokens_come_in_a_form() {
     server.process.signal("HUP");
     server.process.log.wait("told to read the users again");
     crate::process::wait_for(|| (refresh("client_id=c&service=here").status == 401).then_some(()));
+}
+
+#[test]
+fn what_is_no_login_is_not_taken_for_nobody() {
+    let server = start();
+    for odd in [
+        "Basic !!!",
+        "Basic",
+        "Basic YWxpY2U=",
+        "Basic YWxpY2U6/w==",
+        "Bearer x",
+        "Foo x",
+    ] {
+        for path in ["/auth/token?service=here", "/v2/public/a/tags/list", "/v2/"] {
+            let request = Request::new("GET", path).header("Authorization", odd);
+            assert_eq!(server.send(request).status, 401, "{odd} {path}");
+        }
+    }
+    for half in ["username=alice", "password=a"] {
+        post(&server, &format!("grant_type=password&service=here&{half}"))
+            .expect(400, "UNSUPPORTED");
+    }
 }
 
 #[test]

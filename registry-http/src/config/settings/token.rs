@@ -131,7 +131,10 @@ pub(super) fn token_service(
         }
     };
     let endpoint = or(raw.path, PATH);
-    let usable = endpoint.starts_with('/') && !endpoint.starts_with("/v2/");
+    let usable = endpoint.len() > 1
+        && endpoint.starts_with('/')
+        && endpoint != "/v2"
+        && !endpoint.starts_with("/v2/");
     if !usable
         || endpoint
             .parse::<Uri>()
@@ -151,6 +154,12 @@ pub(super) fn token_service(
     };
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let or_time = |given: Option<GoDuration>, default| given.map_or(default, |given| given.0);
+    let rotate = or_time(raw.rotate, hours(90 * 24));
+    let lifetime = or_time(raw.lifetime, Duration::from_secs(300));
+    if rotate < hours(1).max(lifetime) {
+        let message = "must be an hour at least, and longer than a token lives";
+        return Err(layers.refuse(&path("rotate"), message));
+    }
     let service = or(raw.service, known);
     Ok(Some(TokenService {
         issuer: or(raw.issuer, &service),
@@ -160,9 +169,9 @@ pub(super) fn token_service(
         realm: realm.map(|uri| uri.to_string()),
         keys: folder,
         eddsa,
-        lifetime: or_time(raw.lifetime, Duration::from_secs(300)),
+        lifetime,
         refresh: or_time(raw.refresh, hours(30 * 24)),
-        rotate: or_time(raw.rotate, hours(90 * 24)),
+        rotate,
         certificates: raw.certificates,
     }))
 }

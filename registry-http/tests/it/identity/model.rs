@@ -147,8 +147,8 @@ pub(super) fn expected(
         Need::Nothing => true,
         Need::Entry => !matches!(known, Known::Wrong),
         Need::Name => matches!(known, Known::User(_) | Known::Token(..)),
-        // Only a password could be wrong: tokens are not looked at.
-        Need::Password => who != "wrong",
+        // A token is no way to get one.
+        Need::Password => !matches!(known, Known::Wrong | Known::Token(..)),
         Need::Catalog => may("catalog"),
         Need::Pull => may("pull"),
         Need::Delete => may("delete"),
