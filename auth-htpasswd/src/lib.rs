@@ -25,6 +25,7 @@ mod file;
 mod hash;
 mod known;
 mod limit;
+mod network;
 mod pool;
 mod users;
 mod watch;
@@ -45,6 +46,7 @@ pub use self::file::Malformed;
 pub use self::hash::{BadPassword, COSTS, DEFAULT_COST, Hash, MAX_PASSWORD, Unusable};
 use self::known::{Known, Standing};
 use self::limit::Limiter;
+use self::network::Network;
 use self::pool::{NotRun, Pool};
 pub use self::watch::FileError;
 use self::watch::Watch;
@@ -236,10 +238,11 @@ impl Shared {
         password: String,
         caller: &Caller,
     ) -> Result<Result<bool, NotRun>, AuthError> {
-        let pair = self.limiter.pair(caller.address, user);
+        let network = Network::of(caller.address);
+        let pair = self.limiter.pair(network, user);
         let begun = self.limiter.begin(&pair, (self.ambient.now)());
         begun.map_err(|retry_after| AuthError::Throttled { retry_after })?;
-        let compared = self.pool.compare(caller.address, hash, password).await;
+        let compared = self.pool.compare(network, hash, password).await;
         match compared {
             Ok(true) => self.limiter.succeed(&pair),
             Ok(false) => {}

@@ -2,13 +2,14 @@
 //! before it. Whoever comes from another address is not made to wait.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hmac::{Hmac, Mac};
 use quick_cache::unsync::Cache;
 use sha2::Sha256;
+
+use crate::network::Network;
 
 /// The longest wait between two tries.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -46,15 +47,11 @@ impl Limiter {
         }
     }
 
-    /// Whom a failure is held against. A network of IPv6 belongs to one customer.
-    pub(crate) fn pair(&self, address: Option<IpAddr>, user: &str) -> Pair {
-        let network = address.map(|address| match address.to_canonical() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)),
-        });
+    /// Whom a failure is held against.
+    pub(crate) fn pair(&self, network: Network, user: &str) -> Pair {
         let mut mac = self.key.clone();
         mac.update(b"pair");
-        mac.update(&network.map(|network| network.octets()).unwrap_or_default());
+        mac.update(&network.octets());
         mac.update(user.as_bytes());
         mac.finalize().into_bytes().into()
     }
@@ -144,7 +141,7 @@ mod tests {
     #[test]
     fn some_failures_are_free_and_then_each_waits_longer() {
         let limiter = limiter(3);
-        let pair = limiter.pair(None, "u");
+        let pair = limiter.pair(Network::of(None), "u");
         let mut now = 0;
         for _ in 0..3 {
             assert_eq!(limiter.begin(&pair, at(now)), Ok(()));
@@ -167,7 +164,7 @@ mod tests {
     #[test]
     fn a_success_forgives_and_what_was_not_tried_does_not_count() {
         let limiter = limiter(1);
-        let pair = limiter.pair(None, "u");
+        let pair = limiter.pair(Network::of(None), "u");
         for _ in 0..10 {
             assert_eq!(limiter.begin(&pair, at(0)), Ok(()));
             limiter.succeed(&pair);
@@ -181,7 +178,7 @@ mod tests {
     #[test]
     fn a_pair_is_an_address_or_its_network_and_a_user() {
         let limiter = limiter(1);
-        let pair = |address: &str, user| limiter.pair(address.parse().ok(), user);
+        let pair = |address: &str, user| limiter.pair(Network::of(address.parse().ok()), user);
         assert_eq!(pair("10.0.0.1", "u"), pair("::ffff:10.0.0.1", "u"));
         assert_eq!(pair("2001:db8::1", "u"), pair("2001:db8::ffff:1", "u"));
         let different = [
@@ -199,7 +196,7 @@ mod tests {
     #[test]
     fn a_limit_of_none_is_none_and_a_clock_set_back_locks_nobody_out_for_long() {
         let none = limiter(0);
-        let pair = none.pair(None, "u");
+        let pair = none.pair(Network::of(None), "u");
         assert!((0..1000).all(|_| none.begin(&pair, at(0)).is_ok()));
         let limiter = limiter(1);
         assert_eq!(limiter.begin(&pair, at(1_000_000)), Ok(()));
@@ -211,7 +208,7 @@ mod tests {
     fn however_many_fail_the_memory_is_bounded() {
         let limiter = limiter(1);
         for n in 0..3 * PAIRS {
-            let pair = limiter.pair(None, &n.to_string());
+            let pair = limiter.pair(Network::of(None), &n.to_string());
             assert_eq!(limiter.begin(&pair, at(0)), Ok(()));
         }
         assert!(limiter.pairs.lock().unwrap().len() <= PAIRS);

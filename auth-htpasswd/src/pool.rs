@@ -1,7 +1,6 @@
 //! The part of the blocking threads that bcrypt may have, and the queue before it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,12 +8,13 @@ use registry_core::BoxError;
 use tokio::sync::Semaphore;
 
 use crate::hash::Hash;
+use crate::network::Network;
 
 /// Logins that run or wait.
 const QUEUE: usize = 64;
 
-/// Of them, those from one address: what it floods, others still get through.
-const SHARE: usize = QUEUE / 2;
+/// Of them, those from one network: what it floods, others still get through.
+const SHARE: usize = QUEUE / 4;
 
 /// Runs bcrypt, and counts its runs.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct Queue {
     all: usize,
-    by_address: HashMap<Option<IpAddr>, usize>,
+    by_network: HashMap<Network, usize>,
 }
 
 /// Why nothing was run.
@@ -45,7 +45,7 @@ pub(crate) enum NotRun {
 /// A place in the queue, given back when it is dropped.
 struct Place<'a> {
     pool: &'a Pool,
-    address: Option<IpAddr>,
+    network: Network,
 }
 
 impl Pool {
@@ -66,11 +66,11 @@ impl Pool {
     /// Compares in the queue of everybody.
     pub(crate) async fn compare(
         &self,
-        address: Option<IpAddr>,
+        network: Network,
         hash: Hash,
         password: String,
     ) -> Result<bool, NotRun> {
-        let _place = self.enter(address).ok_or(NotRun::Full)?;
+        let _place = self.enter(network).ok_or(NotRun::Full)?;
         self.run(&self.anybody, hash, password).await
     }
 
@@ -98,17 +98,17 @@ impl Pool {
         compared.map_err(|error| NotRun::Failed(error.into()))
     }
 
-    fn enter(&self, address: Option<IpAddr>) -> Option<Place<'_>> {
+    fn enter(&self, network: Network) -> Option<Place<'_>> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = queue.by_address.get(&address).copied().unwrap_or(0);
+        let own = queue.by_network.get(&network).copied().unwrap_or(0);
         if queue.all >= QUEUE || own >= SHARE {
             return None;
         }
         queue.all += 1;
-        queue.by_address.insert(address, own + 1);
+        queue.by_network.insert(network, own + 1);
         Some(Place {
             pool: self,
-            address,
+            network,
         })
     }
 }
@@ -118,10 +118,10 @@ impl Drop for Place<'_> {
         let queue = &self.pool.queue;
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.all -= 1;
-        match queue.by_address.get_mut(&self.address) {
+        match queue.by_network.get_mut(&self.network) {
             Some(own) if *own > 1 => *own -= 1,
             _ => {
-                queue.by_address.remove(&self.address);
+                queue.by_network.remove(&self.network);
             }
         }
     }
@@ -132,19 +132,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_half_of_the_queue_and_gives_it_back() {
+    fn a_network_has_a_quarter_of_the_queue_and_gives_it_back() {
         let pool = Pool::new(8);
-        let address = |n: u8| Some(IpAddr::from([10, 0, 0, n]));
-        let mut places: Vec<_> = (0..SHARE).map_while(|_| pool.enter(address(1))).collect();
-        assert_eq!(places.len(), SHARE);
-        assert!(pool.enter(address(1)).is_none(), "its share is taken");
-        places.extend((0..SHARE).map_while(|_| pool.enter(address(2))));
+        let enter = |address: &str| pool.enter(Network::of(address.parse().ok()));
+        let mut places = Vec::new();
+        // A customer with as many addresses as there are.
+        places.extend((0..QUEUE).map_while(|n| enter(&format!("2001:db8::{n:x}"))));
+        assert_eq!(places.len(), QUEUE / 4);
+        for other in ["2001:db8:0:1::1", "10.0.0.1", ""] {
+            places.extend((0..QUEUE).map_while(|_| enter(other)));
+        }
         assert_eq!(places.len(), QUEUE);
-        assert!(pool.enter(address(3)).is_none(), "all are taken");
-        assert!(pool.enter(None).is_none());
+        assert!(enter("10.0.0.2").is_none(), "all are taken");
         places.clear();
-        assert!(pool.enter(address(1)).is_some());
-        assert!(pool.queue.lock().unwrap().by_address.is_empty());
+        assert!(enter("2001:db8::1").is_some());
+        assert!(pool.queue.lock().unwrap().by_network.is_empty());
     }
 
     #[tokio::test]
@@ -154,7 +156,9 @@ mod tests {
         for (password, expected) in [("right", true), ("wrong", false)] {
             let password = password.to_owned();
             assert_eq!(
-                pool.compare(None, hash, password.clone()).await.unwrap(),
+                pool.compare(Network::of(None), hash, password.clone())
+                    .await
+                    .unwrap(),
                 expected
             );
             assert_eq!(pool.compare_known(hash, password).await.unwrap(), expected);
