@@ -92,11 +92,18 @@ impl Limiter {
         pairs.remove(pair);
     }
 
-    /// It was not tried after all.
+    /// It was not tried after all. Who has no failure left is not remembered: there is no room
+    /// for all those who were never tried.
     pub(crate) fn withdraw(&self, pair: &Pair) {
         let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mut failures) = pairs.get_mut(pair) {
-            failures.count = failures.count.saturating_sub(1);
+        let Some(mut failures) = pairs.get_mut(pair) else {
+            return;
+        };
+        failures.count = failures.count.saturating_sub(1);
+        let is_none = failures.count == 0;
+        drop(failures);
+        if is_none {
+            pairs.remove(pair);
         }
     }
 
@@ -173,6 +180,24 @@ mod tests {
         }
         assert_eq!(limiter.begin(&pair, at(0)), Ok(()));
         assert!(limiter.begin(&pair, at(0)).is_err());
+    }
+
+    #[test]
+    fn who_was_not_tried_is_not_remembered() {
+        let limiter = limiter(2);
+        let failed = limiter.pair(Network::of(None), "failed");
+        assert_eq!(limiter.begin(&failed, at(0)), Ok(()));
+        for n in 0..PAIRS {
+            let refused = limiter.pair(Network::of(None), &n.to_string());
+            assert_eq!(limiter.begin(&refused, at(0)), Ok(()));
+            limiter.withdraw(&refused);
+        }
+        assert_eq!(limiter.pairs.lock().unwrap().len(), 1);
+        // Of two tries the one that was made counts.
+        assert_eq!(limiter.begin(&failed, at(0)), Ok(()));
+        limiter.withdraw(&failed);
+        assert_eq!(limiter.begin(&failed, at(0)), Ok(()));
+        assert!(limiter.begin(&failed, at(0)).is_err());
     }
 
     #[test]
