@@ -6,8 +6,8 @@
 //!
 //! A login costs a bcrypt run, which is slow on purpose: it is made on few threads of the
 //! blocking pool, the same for a user who is there and one who is not. What was verified is
-//! remembered for a minute, and a failed login makes the next one of that user from that address
-//! wait, in the end.
+//! remembered for a minute, and failed logins make the next one of that user from that address
+//! wait, in the end, and many more of them the next one of anybody from there.
 //!
 //! ```no_run
 //! # fn ambient() -> registry_core::Ambient { unreachable!() }
@@ -66,7 +66,7 @@ pub struct Config {
     /// The file of users.
     pub path: PathBuf,
     /// Failed logins of a user from an address that are free, before the next one has to wait;
-    /// 0 for any number.
+    /// of all users from there it is ten times as many, and a hundred at least. 0 for any number.
     #[serde(default = "default_failures")]
     pub failures: u32,
 }
@@ -239,14 +239,14 @@ impl Shared {
         caller: &Caller,
     ) -> Result<Result<bool, NotRun>, AuthError> {
         let network = Network::of(caller.address);
-        let pair = self.limiter.pair(network, user);
-        let begun = self.limiter.begin(&pair, (self.ambient.now)());
+        let culprit = self.limiter.culprit(network, user);
+        let begun = self.limiter.begin(&culprit, (self.ambient.now)());
         begun.map_err(|retry_after| AuthError::Throttled { retry_after })?;
         let compared = self.pool.compare(network, hash, password).await;
         match compared {
-            Ok(true) => self.limiter.succeed(&pair),
+            Ok(true) => self.limiter.succeed(&culprit),
             Ok(false) => {}
-            Err(_) => self.limiter.withdraw(&pair),
+            Err(_) => self.limiter.withdraw(&culprit),
         }
         Ok(compared)
     }

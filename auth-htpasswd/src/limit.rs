@@ -1,5 +1,5 @@
-//! Failed logins, by address and user: some are free, then each has to wait longer than the one
-//! before it. Whoever comes from another address is not made to wait.
+//! Failed logins, by network and user, and by network alone: some are free, then each has to wait
+//! longer than the one before it. Whoever comes from another network is not made to wait.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -17,98 +17,180 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// After as long without a try, nothing is held against anyone.
 const FORGIVEN: Duration = Duration::from_secs(600);
 
-/// Pairs of an address and a user that are remembered.
-const PAIRS: usize = 20_000;
+/// Pairs of a network and a user that are remembered, and as many networks.
+const ENTRIES: usize = 20_000;
+
+/// Failures of a network that are free, at least; ten times as many as of a pair, if that is
+/// more. One password for many users is found out by no pair.
+const FREE_OF_A_NETWORK: u32 = 100;
+
+/// A network is forgiven one failure in as long, since behind some are many who mistype: what
+/// they may do for ever is what a pair may.
+const FORGETS: Duration = LONGEST;
 
 /// Bounded memory of who failed.
 pub(crate) struct Limiter {
-    /// Failures that are free; 0 for no limit.
-    free: u32,
     /// Names are hashed, so that an entry has one size, and nobody can aim at another's.
     key: Hmac<Sha256>,
-    pairs: Mutex<Cache<Pair, Failures>>,
+    /// `None` for no limit.
+    memory: Option<Mutex<Memory>>,
 }
 
-/// An address and a user.
-pub(crate) type Pair = [u8; 32];
+struct Memory {
+    pairs: Entries,
+    networks: Entries,
+}
+
+/// What is held against pairs, or against networks.
+struct Entries {
+    /// Failures that are free.
+    free: u32,
+    /// One failure is forgotten in as long.
+    forgets: Option<Duration>,
+    by_mark: Cache<Mark, Failures>,
+}
+
+type Mark = [u8; 32];
+
+/// Whom a failure is held against: a network and a user, and the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Culprit {
+    pair: Mark,
+    network: Mark,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Failures {
     count: u32,
     last: SystemTime,
+    /// Until when those that are to be forgotten are.
+    forgot: SystemTime,
 }
 
 impl Limiter {
+    /// With so many free failures of a pair; 0 for no limit at all.
     pub(crate) fn new(free: u32, key: Hmac<Sha256>) -> Self {
-        Self {
-            free,
-            key,
-            pairs: Mutex::new(Cache::new(PAIRS)),
-        }
+        let of_a_network = free.saturating_mul(10).max(FREE_OF_A_NETWORK);
+        let memory = || Memory {
+            pairs: Entries::new(free, None),
+            networks: Entries::new(of_a_network, Some(FORGETS)),
+        };
+        let memory = (free > 0).then(memory).map(Mutex::new);
+        Self { key, memory }
     }
 
-    /// Whom a failure is held against.
-    pub(crate) fn pair(&self, network: Network, user: &str) -> Pair {
-        let mut mac = self.key.clone();
-        mac.update(b"pair");
-        mac.update(&network.octets());
-        mac.update(user.as_bytes());
-        mac.finalize().into_bytes().into()
+    pub(crate) fn culprit(&self, network: Network, user: &str) -> Culprit {
+        let mark = |what: &[u8], user: &str| {
+            let mut mac = self.key.clone();
+            mac.update(what);
+            mac.update(&network.octets());
+            mac.update(user.as_bytes());
+            mac.finalize().into_bytes().into()
+        };
+        Culprit {
+            pair: mark(b"pair", user),
+            network: mark(b"network", ""),
+        }
     }
 
     /// Takes note of a try before it is made, so that many at once are counted, and so are
     /// those of who hangs up. Or says how long to wait; that is not held against anyone.
-    pub(crate) fn begin(&self, pair: &Pair, now: SystemTime) -> Result<(), Duration> {
-        if self.free == 0 {
-            return Ok(());
+    pub(crate) fn begin(&self, culprit: &Culprit, now: SystemTime) -> Result<(), Duration> {
+        self.change(Ok(()), |memory| {
+            let pair = memory.pairs.wait(&culprit.pair, now);
+            let network = memory.networks.wait(&culprit.network, now);
+            let left = pair.max(network);
+            if left > Duration::ZERO {
+                return Err(left);
+            }
+            memory.pairs.count(culprit.pair, now);
+            memory.networks.count(culprit.network, now);
+            Ok(())
+        })
+    }
+
+    /// It was no failure: all is forgiven to the pair, but not to the network, where someone
+    /// who guesses may have a password of their own.
+    pub(crate) fn succeed(&self, culprit: &Culprit) {
+        self.change((), |memory| {
+            memory.pairs.by_mark.remove(&culprit.pair);
+            memory.networks.take_back(&culprit.network);
+        });
+    }
+
+    /// It was not tried after all.
+    pub(crate) fn withdraw(&self, culprit: &Culprit) {
+        self.change((), |memory| {
+            memory.pairs.take_back(&culprit.pair);
+            memory.networks.take_back(&culprit.network);
+        });
+    }
+
+    fn change<T>(&self, unlimited: T, change: impl FnOnce(&mut Memory) -> T) -> T {
+        match &self.memory {
+            Some(memory) => change(&mut memory.lock().unwrap_or_else(PoisonError::into_inner)),
+            None => unlimited,
         }
-        let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut failures = match pairs.get(pair) {
-            Some(failures) if !failures.is_old(now) => *failures,
-            _ => Failures {
-                count: 0,
-                last: now,
-            },
+    }
+}
+
+impl Entries {
+    fn new(free: u32, forgets: Option<Duration>) -> Self {
+        Self {
+            free,
+            forgets,
+            by_mark: Cache::new(ENTRIES),
+        }
+    }
+
+    /// What is held against this one now.
+    fn get(&self, mark: &Mark, now: SystemTime) -> Failures {
+        let none = Failures {
+            count: 0,
+            last: now,
+            forgot: now,
         };
+        match self.by_mark.get(mark) {
+            Some(failures) if !failures.is_old(now) => failures.forget(self.forgets, now),
+            _ => none,
+        }
+    }
+
+    /// How long the next try has to wait yet.
+    fn wait(&mut self, mark: &Mark, now: SystemTime) -> Duration {
+        let mut failures = self.get(mark, now);
         if failures.last > now {
             // The clock was set back.
             failures.last = now;
-            pairs.insert(*pair, failures);
+            self.by_mark.insert(*mark, failures);
         }
         let waited = now.duration_since(failures.last).unwrap_or_default();
-        let left = self.wait(failures.count).saturating_sub(waited);
-        if left > Duration::ZERO {
-            return Err(left);
-        }
+        self.wait_after(failures.count).saturating_sub(waited)
+    }
+
+    fn count(&mut self, mark: Mark, now: SystemTime) {
+        let mut failures = self.get(&mark, now);
         failures.count = failures.count.saturating_add(1);
         failures.last = now;
-        pairs.insert(*pair, failures);
-        Ok(())
+        self.by_mark.insert(mark, failures);
     }
 
-    /// It was no failure: all is forgiven.
-    pub(crate) fn succeed(&self, pair: &Pair) {
-        let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        pairs.remove(pair);
-    }
-
-    /// It was not tried after all. Who has no failure left is not remembered: there is no room
-    /// for all those who were never tried.
-    pub(crate) fn withdraw(&self, pair: &Pair) {
-        let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut failures) = pairs.get_mut(pair) else {
+    /// One failure was none. Who has none left is not remembered: there is no room for those
+    /// who were never tried.
+    fn take_back(&mut self, mark: &Mark) {
+        let Some(mut failures) = self.by_mark.get_mut(mark) else {
             return;
         };
         failures.count = failures.count.saturating_sub(1);
         let is_none = failures.count == 0;
         drop(failures);
         if is_none {
-            pairs.remove(pair);
+            self.by_mark.remove(mark);
         }
     }
 
     /// After so many failures.
-    fn wait(&self, count: u32) -> Duration {
+    fn wait_after(&self, count: u32) -> Duration {
         match count.checked_sub(self.free) {
             None => Duration::ZERO,
             Some(over) => Duration::from_secs(1 << over.min(6)).min(LONGEST),
@@ -121,121 +203,29 @@ impl Failures {
         now.duration_since(self.last)
             .is_ok_and(|since| since >= FORGIVEN)
     }
+
+    /// Without those that are forgotten by now.
+    fn forget(mut self, every: Option<Duration>, now: SystemTime) -> Self {
+        let Some(every) = every else {
+            return self;
+        };
+        // The clock was set back.
+        self.forgot = self.forgot.min(now);
+        let since = now.duration_since(self.forgot).unwrap_or_default();
+        let times = since.as_secs() / every.as_secs();
+        self.forgot += Duration::from_secs(times * every.as_secs());
+        self.count = self
+            .count
+            .saturating_sub(u32::try_from(times).unwrap_or(u32::MAX));
+        self
+    }
 }
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter")
-            .field("free", &self.free)
-            .finish_non_exhaustive()
+        f.debug_struct("Limiter").finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use hmac::KeyInit;
-
-    use super::*;
-
-    fn limiter(free: u32) -> Limiter {
-        Limiter::new(free, Hmac::new_from_slice(&[1; 32]).unwrap())
-    }
-
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn some_failures_are_free_and_then_each_waits_longer() {
-        let limiter = limiter(3);
-        let pair = limiter.pair(Network::of(None), "u");
-        let mut now = 0;
-        for _ in 0..3 {
-            assert_eq!(limiter.begin(&pair, at(now)), Ok(()));
-        }
-        for wait in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-            let expected = Err(Duration::from_secs(wait));
-            assert_eq!(limiter.begin(&pair, at(now)), expected);
-            // To ask in vain does not make it longer.
-            assert_eq!(limiter.begin(&pair, at(now)), expected);
-            now += wait;
-            assert_eq!(limiter.begin(&pair, at(now)), Ok(()));
-        }
-        now += FORGIVEN.as_secs();
-        for _ in 0..3 {
-            assert_eq!(limiter.begin(&pair, at(now)), Ok(()));
-        }
-        assert!(limiter.begin(&pair, at(now)).is_err());
-    }
-
-    #[test]
-    fn a_success_forgives_and_what_was_not_tried_does_not_count() {
-        let limiter = limiter(1);
-        let pair = limiter.pair(Network::of(None), "u");
-        for _ in 0..10 {
-            assert_eq!(limiter.begin(&pair, at(0)), Ok(()));
-            limiter.succeed(&pair);
-            assert_eq!(limiter.begin(&pair, at(0)), Ok(()));
-            limiter.withdraw(&pair);
-        }
-        assert_eq!(limiter.begin(&pair, at(0)), Ok(()));
-        assert!(limiter.begin(&pair, at(0)).is_err());
-    }
-
-    #[test]
-    fn who_was_not_tried_is_not_remembered() {
-        let limiter = limiter(2);
-        let failed = limiter.pair(Network::of(None), "failed");
-        assert_eq!(limiter.begin(&failed, at(0)), Ok(()));
-        for n in 0..PAIRS {
-            let refused = limiter.pair(Network::of(None), &n.to_string());
-            assert_eq!(limiter.begin(&refused, at(0)), Ok(()));
-            limiter.withdraw(&refused);
-        }
-        assert_eq!(limiter.pairs.lock().unwrap().len(), 1);
-        // Of two tries the one that was made counts.
-        assert_eq!(limiter.begin(&failed, at(0)), Ok(()));
-        limiter.withdraw(&failed);
-        assert_eq!(limiter.begin(&failed, at(0)), Ok(()));
-        assert!(limiter.begin(&failed, at(0)).is_err());
-    }
-
-    #[test]
-    fn a_pair_is_an_address_or_its_network_and_a_user() {
-        let limiter = limiter(1);
-        let pair = |address: &str, user| limiter.pair(Network::of(address.parse().ok()), user);
-        assert_eq!(pair("10.0.0.1", "u"), pair("::ffff:10.0.0.1", "u"));
-        assert_eq!(pair("2001:db8::1", "u"), pair("2001:db8::ffff:1", "u"));
-        let different = [
-            pair("", "u"),
-            pair("10.0.0.1", "u"),
-            pair("10.0.0.2", "u"),
-            pair("10.0.0.1", "v"),
-            pair("2001:db8::1", "u"),
-            pair("2001:db8:0:1::1", "u"),
-        ];
-        let set: std::collections::HashSet<_> = different.iter().collect();
-        assert_eq!(set.len(), different.len());
-    }
-
-    #[test]
-    fn a_limit_of_none_is_none_and_a_clock_set_back_locks_nobody_out_for_long() {
-        let none = limiter(0);
-        let pair = none.pair(Network::of(None), "u");
-        assert!((0..1000).all(|_| none.begin(&pair, at(0)).is_ok()));
-        let limiter = limiter(1);
-        assert_eq!(limiter.begin(&pair, at(1_000_000)), Ok(()));
-        assert_eq!(limiter.begin(&pair, at(5)), Err(Duration::from_secs(1)));
-        assert_eq!(limiter.begin(&pair, at(6)), Ok(()));
-    }
-
-    #[test]
-    fn however_many_fail_the_memory_is_bounded() {
-        let limiter = limiter(1);
-        for n in 0..3 * PAIRS {
-            let pair = limiter.pair(Network::of(None), &n.to_string());
-            assert_eq!(limiter.begin(&pair, at(0)), Ok(()));
-        }
-        assert!(limiter.pairs.lock().unwrap().len() <= PAIRS);
-    }
-}
+mod tests;

@@ -199,6 +199,30 @@ async fn who_was_in_before_is_not_kept_out_by_the_failures_of_others() {
 }
 
 #[tokio::test]
+async fn one_password_for_many_users_waits_and_who_was_in_before_does_not() {
+    let fixture = Fixture::new(clock!(), &[("alice", "a"), ("bob", "b")]);
+    let here = Some(IpAddr::from([10, 0, 0, 1]));
+    assert_eq!(fixture.login_from(here, "alice", "a").await, In);
+    for n in 0..100 {
+        let user = format!("user {n}");
+        assert_eq!(fixture.login_from(here, &user, "summer").await, Out, "{n}");
+    }
+    let runs = fixture.users.comparisons();
+    assert_eq!(fixture.login_from(here, "bob", "b").await, Wait(1));
+    assert_eq!(fixture.users.comparisons(), runs);
+    assert_eq!(fixture.login_from(here, "alice", "a").await, In);
+    fixture.later(61);
+    // One failure is forgotten by now, and here is the next.
+    assert_eq!(fixture.login_from(here, "user", "summer").await, Out);
+    assert_eq!(fixture.login_from(here, "bob", "b").await, Wait(1));
+    // Verified again, and still not limited.
+    assert_eq!(fixture.login_from(here, "alice", "a").await, In);
+    assert_eq!(fixture.users.comparisons(), runs + 2);
+    let there = Some(IpAddr::from([10, 0, 0, 2]));
+    assert_eq!(fixture.login_from(there, "bob", "b").await, In);
+}
+
+#[tokio::test]
 async fn a_success_forgives_the_failures_before_it() {
     let fixture = Fixture::with(clock!(), &lines(&[("alice", "a")]), |config| {
         config.failures = 2;
@@ -221,7 +245,7 @@ async fn failures_of_zero_is_no_limit() {
     let fixture = Fixture::with(clock!(), &lines(&[("alice", "a")]), |config| {
         config.failures = 0;
     });
-    for _ in 0..50 {
+    for _ in 0..150 {
         assert_eq!(fixture.login("alice", "wrong").await, Out);
     }
     assert_eq!(fixture.login("alice", "a").await, In);
