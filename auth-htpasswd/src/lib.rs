@@ -140,19 +140,19 @@ impl Htpasswd {
             path: path.clone(),
             source,
         })?;
-        let watch = match is_there {
-            true => Watch::open(path, ambient),
-            false => Ok(Watch::of_nobody(path, ambient)),
-        };
-        let watch = watch.map_err(|source| OpenError::File {
-            path: path.clone(),
-            source,
-        })?;
         let mut key = [0; 64];
         for half in key.chunks_exact_mut(32) {
             half.copy_from_slice(&(ambient.random)());
         }
         let key = Hmac::new(&key.into());
+        let watch = match is_there {
+            true => Watch::open(path, ambient, key.clone()),
+            false => Ok(Watch::of_nobody(path, ambient, key.clone())),
+        };
+        let watch = watch.map_err(|source| OpenError::File {
+            path: path.clone(),
+            source,
+        })?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             shared: Arc::new(Shared {

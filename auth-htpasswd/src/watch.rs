@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use hmac::Hmac;
 use registry_core::Ambient;
 use sha2::{Digest, Sha256};
 
@@ -49,6 +50,7 @@ pub enum FileError {
 pub(crate) struct Watch {
     path: PathBuf,
     ambient: Ambient,
+    key: Hmac<Sha256>,
     users: RwLock<Arc<Users>>,
     looked: Mutex<SystemTime>,
     seen: Mutex<Seen>,
@@ -100,18 +102,23 @@ impl Signature {
 
 impl Watch {
     /// Reads it for the first time.
-    pub(crate) fn open(path: &Path, ambient: Ambient) -> Result<Self, FileError> {
-        let watch = Self::of_nobody(path, ambient);
+    pub(crate) fn open(
+        path: &Path,
+        ambient: Ambient,
+        key: Hmac<Sha256>,
+    ) -> Result<Self, FileError> {
+        let watch = Self::of_nobody(path, ambient, key);
         watch.read(&mut lock(&watch.seen), (ambient.now)())?;
         Ok(watch)
     }
 
     /// As if it were there and empty.
-    pub(crate) fn of_nobody(path: &Path, ambient: Ambient) -> Self {
-        let empty = Users::new(file::Parsed::default(), ambient.random);
+    pub(crate) fn of_nobody(path: &Path, ambient: Ambient, key: Hmac<Sha256>) -> Self {
+        let empty = Users::new(file::Parsed::default(), key.clone(), ambient.random);
         Self {
             path: path.to_owned(),
             ambient,
+            key,
             users: RwLock::new(Arc::new(empty)),
             looked: Mutex::new((ambient.now)()),
             seen: Mutex::default(),
@@ -210,7 +217,7 @@ impl Watch {
         let parsed = file::parse(&bytes)?;
         seen.content = content;
         self.tell(&parsed);
-        let users = Arc::new(Users::new(parsed, self.ambient.random));
+        let users = Arc::new(Users::new(parsed, self.key.clone(), self.ambient.random));
         *self.users.write().unwrap_or_else(PoisonError::into_inner) = users;
         Ok(true)
     }
