@@ -90,7 +90,7 @@ const LINES: &[Line] = &[
     ("auth.silly.service", "text", "", "the same"),
     ("auth.htpasswd.realm", "text", "", "mandatory: what clients show"),
     ("auth.htpasswd.path", "text", "", "mandatory: the file of users; made with one user if it is missing"),
-    ("auth.htpasswd.failures", "number", "10", "ours: failed logins of a user from an address that are free; 0 is no limit"),
+    ("auth.htpasswd.failures", "number", "10", "ours: failed logins of a user from a network that are free, and a tenth of those of all users from there; 0 is no limit"),
     ("auth.htpasswd.*", "any", "", "keys of another release"),
     ("auth.token.realm", "text", "", "mandatory: where clients get their tokens"),
     ("auth.token.service", "text", "", "mandatory: for whom a token is made"),
