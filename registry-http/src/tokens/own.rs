@@ -16,6 +16,8 @@ use crate::builtin::tokens::{Issuer, TokenAuth, WithBasic, scope};
 use crate::config::TokenService;
 use crate::error::ApiError;
 
+const NO_SERVICE: ApiError = ApiError::BadToken("tokens are not issued for this service");
+
 /// Hands out tokens to users.
 #[derive(Debug)]
 pub(crate) struct Own {
@@ -121,6 +123,17 @@ impl Own {
         }
     }
 
+    /// What stands for the password of a user at this service, with this client.
+    async fn refresh(&self, subject: &str, service: &str, client: &str) -> Option<Secret<String>> {
+        let holder = issuer::Holder {
+            subject,
+            service,
+            client,
+        };
+        let known = self.users.credential(subject).await?;
+        self.issuer.refresh_token(holder, known.expose())
+    }
+
     /// What is allowed of what is asked for. Only this registry can keep who may create from moving
     /// a tag, so that elsewhere only who may push is told so.
     fn granted(&self, who: &Identity, service: &str, asked: Vec<Access>) -> Vec<Access> {
@@ -164,11 +177,10 @@ impl Tokens for Own {
     async fn issue(&self, asked: Asked) -> Result<Secret<String>, ApiError> {
         let service = asked.service.unwrap_or_else(|| self.service.clone());
         if !self.issuer.serves(&service) {
-            return Err(ApiError::BadToken("tokens are not issued for this service"));
+            return Err(NO_SERVICE);
         }
         let wanted = scope::requested(asked.scopes.iter().map(String::as_str));
         let wanted = wanted.map_err(|_| ApiError::BadToken("too many scopes"))?;
-        let is_refresh = matches!(asked.holder, Holder::Refresh { .. });
         let again = match &asked.holder {
             Holder::Refresh { token, .. } => Some(token.clone()),
             Holder::Caller(_) => None,
@@ -178,22 +190,16 @@ impl Tokens for Own {
         let name = who.name.as_deref();
         let minted = self.issuer.mint(name, &service, &granted).await;
         let minted = minted.map_err(|error| match error {
-            MintError::Service => ApiError::BadToken("tokens are not issued for this service"),
+            MintError::Service => NO_SERVICE,
             error => {
                 tracing::error!(%error, "making a token");
                 ApiError::Unavailable
             }
         })?;
         let refresh = match (again, name) {
-            (Some(again), _) if is_refresh => Some(again),
-            (_, Some(subject)) if asked.offline => {
-                let holder = issuer::Holder {
-                    subject,
-                    service: &service,
-                    client: &asked.client,
-                };
-                let known = self.users.credential(subject).await;
-                known.and_then(|known| self.issuer.refresh_token(holder, known.expose()))
+            (Some(again), _) => Some(again),
+            (None, Some(user)) if asked.offline => {
+                self.refresh(user, &service, &asked.client).await
             }
             _ => None,
         };
