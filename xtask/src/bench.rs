@@ -4,6 +4,7 @@
 //! seconds per unit of work are the figure to trust.
 
 mod load;
+mod login;
 mod report;
 mod rows;
 mod store;
@@ -14,11 +15,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use self::login::{Issuer, Login, Scheme};
 use self::report::Report;
-use self::rows::{ROWS, Row};
+use self::rows::{ROWS, Row, Work};
 use self::store::Store;
 use crate::flags::Args;
-use crate::server::{Profile, binary};
+use crate::server::{Profile, binary, is_stand_in};
 use crate::sh;
 
 /// How much is done.
@@ -48,7 +50,7 @@ const QUICK: Scale = Scale {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let scale = if args.has("--quick") { QUICK } else { FULL };
     let only: Vec<_> = args.values("--row").collect();
-    let rows: Vec<&Row> = ROWS
+    let mut rows: Vec<&Row> = ROWS
         .iter()
         .filter(|row| only.is_empty() || only.iter().any(|part| row.name.contains(part)))
         .collect();
@@ -58,12 +60,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => sh::TempDir::new("bench")?,
     };
 
+    let all = contenders(args)?;
+    let issuer = issuer(&all, &mut rows, folder.path())?;
+    ensure!(!rows.is_empty(), "none of these rows can be measured");
+    let with_login = rows.iter().any(|row| matches!(row.work, Work::Login(_)));
     let mut stores = Vec::new();
-    for (number, (name, path)) in contenders(args)?.iter().enumerate() {
+    for (number, (name, path)) in all.iter().enumerate() {
         println!("filling {name}");
         let folder = folder.path().join(number.to_string());
         fs::create_dir_all(&folder)?;
-        let store = Store::open(name, path, &folder, scale).with_context(|| name.clone())?;
+        let mut store = Store::open(name, path, &folder, scale).with_context(|| name.clone())?;
+        if with_login {
+            let login = match is_ours(name) {
+                true => Login::ours(path, &folder),
+                false => Login::theirs(path, &folder, issuer.as_ref()),
+            };
+            store.login = Some(login.with_context(|| name.clone())?);
+        }
         stores.push(store);
     }
     ensure!(!stores.is_empty(), "there is nothing to measure");
@@ -73,14 +86,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         report.begin(row);
         for round in 0..scale.rounds {
             for (who, store) in stores.iter_mut().enumerate() {
-                let before = store.server.cpu_seconds()?;
-                let figure = (row.run)(store, scale)
-                    .with_context(|| format!("{} of {}, round {round}", row.name, store.name));
-                if figure.is_err() {
-                    store.server.print_log();
-                }
-                let cpu = store.server.cpu_seconds()? - before;
-                report.add(who, &figure?, cpu);
+                let (sample, open) = row
+                    .measure(store, scale)
+                    .with_context(|| format!("{} of {}, round {round}", row.name, store.name))?;
+                report.add(who, &sample, open.as_ref());
                 store.clean_up()?;
             }
         }
@@ -91,6 +100,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     println!("\n{text}\nalso in {}", file.display());
     Ok(())
+}
+
+/// Whether a contender has what only ours has.
+fn is_ours(name: &str) -> bool {
+    name == "ours" && !is_stand_in()
+}
+
+/// Who gives tokens, where there are rows about them; without us, there are no such rows.
+fn issuer(
+    all: &[(String, PathBuf)],
+    rows: &mut Vec<&Row>,
+    folder: &Path,
+) -> Result<Option<Issuer>> {
+    let wants_token = |row: &&Row| matches!(row.work, Work::Login(Scheme::Bearer));
+    if !rows.iter().any(wants_token) {
+        return Ok(None);
+    }
+    let Some((_, binary)) = all.iter().find(|(name, _)| is_ours(name)) else {
+        sh::skip("rows with tokens", "tokens are ours, and we are left out");
+        rows.retain(|row| !wants_token(row));
+        return Ok(None);
+    };
+    Issuer::start(binary, &folder.join("issuer")).map(Some)
 }
 
 /// Ours first, then the peers that were named, or those that are installed.

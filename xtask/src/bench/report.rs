@@ -5,14 +5,23 @@ use std::fs;
 use std::path::Path;
 
 use super::Scale;
-use super::rows::{Figure, Row, Unit};
+use super::rows::{Row, Sample, Unit, Work};
 use crate::sh;
 
-/// What was measured of one row: per contender, per round.
+/// What was measured of one row.
 #[derive(Debug)]
 struct Measured {
     name: &'static str,
     unit: Unit,
+    /// As it is to be known: with a login, if the row is about one.
+    main: Figures,
+    /// The same work without one.
+    open: Option<Figures>,
+}
+
+/// Per contender, per round.
+#[derive(Clone, Debug)]
+struct Figures {
     rates: Vec<Vec<f64>>,
     costs: Vec<Vec<f64>>,
 }
@@ -33,36 +42,39 @@ impl Report {
 
     pub(super) fn begin(&mut self, row: &Row) {
         println!("{}", row.name);
-        let empty = vec![Vec::new(); self.names.len()];
-        let (name, unit) = (row.name, row.unit);
+        let empty = Figures {
+            rates: vec![Vec::new(); self.names.len()],
+            costs: vec![Vec::new(); self.names.len()],
+        };
+        let about_login = matches!(row.work, Work::Login(_));
         self.rows.push(Measured {
-            name,
-            unit,
-            rates: empty.clone(),
-            costs: empty,
+            name: row.name,
+            unit: row.unit,
+            open: about_login.then(|| empty.clone()),
+            main: empty,
         });
     }
 
-    pub(super) fn add(&mut self, who: usize, figure: &Figure, cpu: f64) {
+    pub(super) fn add(&mut self, who: usize, sample: &Sample, open: Option<&Sample>) {
         let Some(row) = self.rows.last_mut() else {
             return;
         };
-        let (rate, units) = match row.unit {
-            Unit::Operations => (figure.done / figure.seconds, figure.done),
-            Unit::Bytes => (
-                figure.done / figure.seconds / 1e6,
-                figure.done / f64::from(1 << 30),
-            ),
-        };
-        row.rates[who].push(rate);
-        row.costs[who].push(cpu / units);
+        row.main.add(who, row.unit, sample);
+        if let (Some(figures), Some(sample)) = (&mut row.open, open) {
+            figures.add(who, row.unit, sample);
+        }
     }
 
     /// Shows the row that is done, so that a long run can be followed.
     pub(super) fn end(&self) {
         let Some(row) = self.rows.last() else { return };
         for (who, name) in self.names.iter().enumerate() {
-            println!("  {name:<20} {}", row.cell(who));
+            let login = row.without_login(who);
+            let login = login.map_or_else(String::new, |cells| {
+                let [open, ratio] = cells;
+                format!("; without a login {open}: {ratio}")
+            });
+            println!("  {name:<20} {}{login}", row.main.cell(who, row.unit));
         }
     }
 
@@ -80,14 +92,15 @@ impl Report {
         for row in &self.rows {
             let _ = write!(text, "\n| {} |", row.name);
             for who in 0..self.names.len() {
-                let _ = write!(text, " {} |", row.cell(who));
+                let _ = write!(text, " {} |", row.main.cell(who, row.unit));
             }
             for peer in 1..self.names.len() {
-                let faster = median(pairs(&row.rates, peer));
-                let cost = median(pairs(&row.costs, peer));
-                let _ = write!(text, " {faster:.2} ({cost:.2}) |");
+                let (rates, costs) = (&row.main.rates, &row.main.costs);
+                let ratio = ratio((&rates[0], &costs[0]), (&rates[peer], &costs[peer]));
+                let _ = write!(text, " {ratio} |");
             }
         }
+        text.push_str(&self.logins());
         let _ = write!(
             text,
             "\n\nMedians of {} interleaved rounds; ratios are medians of the rounds' ratios, of speed \
@@ -101,25 +114,75 @@ impl Report {
         );
         text
     }
+
+    /// What a login costs each of them: the same work with and without one, in the same rounds.
+    fn logins(&self) -> String {
+        let mut text = String::new();
+        for row in &self.rows {
+            for (who, name) in self.names.iter().enumerate() {
+                let Some([open, ratio]) = row.without_login(who) else {
+                    continue;
+                };
+                if text.is_empty() {
+                    text.push_str(
+                        "\n\n| work | of | without a login | with it | ÷ without (CPU) |",
+                    );
+                    text.push_str("\n|---|---|---|---|---|");
+                }
+                let with = row.main.cell(who, row.unit);
+                let _ = write!(
+                    text,
+                    "\n| {} | {name} | {open} | {with} | {ratio} |",
+                    row.name
+                );
+            }
+        }
+        text
+    }
 }
 
 impl Measured {
-    fn cell(&self, who: usize) -> String {
+    /// The figure without a login, and the ratio of that with one to it.
+    fn without_login(&self, who: usize) -> Option<[String; 2]> {
+        let (main, open) = (&self.main, self.open.as_ref()?);
+        let ratio = ratio(
+            (&main.rates[who], &main.costs[who]),
+            (&open.rates[who], &open.costs[who]),
+        );
+        Some([open.cell(who, self.unit), ratio])
+    }
+}
+
+impl Figures {
+    fn add(&mut self, who: usize, unit: Unit, sample: &Sample) {
+        let figure = &sample.figure;
+        let (rate, units) = match unit {
+            Unit::Operations => (figure.done / figure.seconds, figure.done),
+            Unit::Bytes => (
+                figure.done / figure.seconds / 1e6,
+                figure.done / f64::from(1 << 30),
+            ),
+        };
+        self.rates[who].push(rate);
+        self.costs[who].push(sample.cpu / units);
+    }
+
+    fn cell(&self, who: usize, unit: Unit) -> String {
         let rate = median(self.rates[who].iter().copied());
         let cost = median(self.costs[who].iter().copied());
-        match self.unit {
+        match unit {
             Unit::Operations => format!("{rate:.0}/s, {:.0} µs", cost * 1e6),
             Unit::Bytes => format!("{rate:.0} MB/s, {cost:.2} s/GiB"),
         }
     }
 }
 
-/// Ours over the peer's, round by round.
-fn pairs(figures: &[Vec<f64>], peer: usize) -> impl Iterator<Item = f64> {
-    figures[0]
-        .iter()
-        .zip(&figures[peer])
-        .map(|(ours, theirs)| ours / theirs)
+/// Of speed, and in parentheses of processor time: the medians of the ratios of rounds.
+fn ratio(these: (&[f64], &[f64]), those: (&[f64], &[f64])) -> String {
+    let of = |these: &[f64], those: &[f64]| {
+        median(these.iter().zip(those).map(|(this, that)| this / that))
+    };
+    format!("{:.2} ({:.2})", of(these.0, those.0), of(these.1, those.1))
 }
 
 fn median(figures: impl Iterator<Item = f64>) -> f64 {
@@ -153,6 +216,7 @@ fn file_system(folder: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::{Figure, ROWS};
     use super::*;
 
     #[test]
@@ -160,5 +224,29 @@ mod tests {
         assert!((median([3.0, 1.0, 2.0].into_iter()) - 2.0).abs() < 1e-9);
         assert!((median([4.0, 1.0].into_iter()) - 2.5).abs() < 1e-9);
         assert!(median([].into_iter()).is_nan());
+    }
+
+    #[test]
+    fn a_login_is_compared_with_the_same_work_without_one() {
+        let sample = |done, cpu| Sample {
+            figure: Figure { done, seconds: 1.0 },
+            cpu,
+        };
+        let mut report = Report::new(vec!["ours".to_owned(), "another".to_owned()]);
+        let is_login = |row: &&Row| matches!(row.work, Work::Login(_));
+        report.begin(ROWS.iter().find(is_login).unwrap());
+        report.add(0, &sample(90.0, 0.9), Some(&sample(100.0, 0.8)));
+        report.add(1, &sample(30.0, 0.9), Some(&sample(60.0, 0.9)));
+        let text = report.logins();
+        let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+        let [.., ours, another] = &lines[..] else {
+            panic!("{text}")
+        };
+        assert!(ours.ends_with("| ours | 100/s, 8000 µs | 90/s, 10000 µs | 0.90 (1.25) |"));
+        assert!(another.ends_with("| another | 60/s, 15000 µs | 30/s, 30000 µs | 0.50 (2.00) |"));
+
+        report.begin(ROWS.iter().find(|row| !is_login(row)).unwrap());
+        report.add(0, &sample(1.0, 1.0), None);
+        assert_eq!(report.logins(), text);
     }
 }

@@ -2,12 +2,17 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
+use super::login::Scheme;
 use super::store::{ACCEPT, IMAGES, Store, TAGS};
 use super::upload::{self, Way};
 use super::{Scale, load};
 use crate::http::Connection;
+use crate::server::Server;
+
+/// Reads with a login and without one take turns of so many seconds.
+const SLICE: f64 = 0.5;
 
 /// What a row counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,24 +24,90 @@ pub(super) enum Unit {
 }
 
 /// How much was done in what time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figure {
     pub(super) done: f64,
     pub(super) seconds: f64,
+}
+
+/// What was done in a round, and the processor seconds that it cost the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sample {
+    pub(super) figure: Figure,
+    pub(super) cpu: f64,
+}
+
+impl Sample {
+    fn add(&mut self, more: &Self) {
+        self.figure.done += more.figure.done;
+        self.figure.seconds += more.figure.seconds;
+        self.cpu += more.cpu;
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Something that the server does that takes everybody.
+    Open(fn(&mut Store, Scale) -> Result<Figure>),
+    /// A read, of the server that takes everybody and of the one that wants this login.
+    Login(Scheme),
 }
 
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) unit: Unit,
-    pub(super) run: fn(&mut Store, Scale) -> Result<Figure>,
+    pub(super) work: Work,
+}
+
+impl Row {
+    /// Of a round: what the row is about, and the same work without a login, if it is about one.
+    pub(super) fn measure(
+        &self,
+        store: &mut Store,
+        scale: Scale,
+    ) -> Result<(Sample, Option<Sample>)> {
+        match self.work {
+            Work::Open(run) => {
+                let before = store.server.cpu_seconds()?;
+                let figure = run(store, scale).inspect_err(|_| store.server.print_log())?;
+                let cpu = store.server.cpu_seconds()? - before;
+                Ok((Sample { figure, cpu }, None))
+            }
+            Work::Login(scheme) => {
+                let login = store.login.as_ref().context("nobody wants a login")?;
+                let (server, who) = login.with(scheme)?;
+                let slice = Scale {
+                    seconds: scale.seconds.min(SLICE),
+                    ..scale
+                };
+                let (mut with, mut without) = (Sample::default(), Sample::default());
+                // What else the machine does meets both alike.
+                while without.figure.seconds < scale.seconds {
+                    without.add(&latest(&store.server, slice, &[])?);
+                    with.add(&latest(server, slice, &[("Authorization", &who)])?);
+                }
+                Ok((with, Some(without)))
+            }
+        }
+    }
+}
+
+/// The manifest of every pull, from 32 connections.
+fn latest(server: &Server, scale: Scale, headers: &[(&str, &str)]) -> Result<Sample> {
+    let target = format!("/v2/{IMAGES}/manifests/latest");
+    let before = server.cpu_seconds()?;
+    let figure = read(server, scale, 32, "GET", &target, headers);
+    let figure = figure.inspect_err(|_| server.print_log())?;
+    let cpu = server.cpu_seconds()? - before;
+    Ok(Sample { figure, cpu })
 }
 
 const fn operations(name: &'static str, run: fn(&mut Store, Scale) -> Result<Figure>) -> Row {
     Row {
         name,
         unit: Unit::Operations,
-        run,
+        work: Work::Open(run),
     }
 }
 
@@ -44,46 +115,59 @@ const fn bytes(name: &'static str, run: fn(&mut Store, Scale) -> Result<Figure>)
     Row {
         name,
         unit: Unit::Bytes,
-        run,
+        work: Work::Open(run),
+    }
+}
+
+const fn login(name: &'static str, scheme: Scheme) -> Row {
+    Row {
+        name,
+        unit: Unit::Operations,
+        work: Work::Login(scheme),
     }
 }
 
 pub(super) static ROWS: &[Row] = &[
     operations("manifest GET by tag, c=32", |store, scale| {
         read(
-            store,
+            &store.server,
             scale,
             32,
             "GET",
             &format!("/v2/{IMAGES}/manifests/latest"),
+            &[],
         )
     }),
+    login("manifest GET by tag, Basic, c=32", Scheme::Basic),
+    login("manifest GET by tag, Bearer, c=32", Scheme::Bearer),
     operations("manifest GET by digest, c=32", |store, scale| {
         let target = format!("/v2/{IMAGES}/manifests/{}", store.manifest);
-        read(store, scale, 32, "GET", &target)
+        read(&store.server, scale, 32, "GET", &target, &[])
     }),
     operations("manifest HEAD by tag, c=32", |store, scale| {
         read(
-            store,
+            &store.server,
             scale,
             32,
             "HEAD",
             &format!("/v2/{IMAGES}/manifests/latest"),
+            &[],
         )
     }),
     operations("blob HEAD, c=32", |store, scale| {
         let target = format!("/v2/{IMAGES}/blobs/{}", store.small);
-        read(store, scale, 32, "HEAD", &target)
+        read(&store.server, scale, 32, "HEAD", &target, &[])
     }),
     operations("tags page n=100, c=8", |store, scale| {
         // From the middle, as someone who pages through all of them would ask.
         let middle = scale.tags / 2;
         read(
-            store,
+            &store.server,
             scale,
             8,
             "GET",
             &format!("/v2/{TAGS}/tags/list?n=100&last=t{middle:06}"),
+            &[],
         )
     }),
     bytes("pull of a large blob, one stream", pull),
@@ -102,14 +186,16 @@ pub(super) static ROWS: &[Row] = &[
 ];
 
 fn read(
-    store: &Store,
+    server: &Server,
     scale: Scale,
     connections: usize,
     method: &str,
     target: &str,
+    headers: &[(&str, &str)],
 ) -> Result<Figure> {
-    let address = &store.server.address;
-    let text = Connection::open(address)?.format(method, target, &[("Accept", ACCEPT)], None);
+    let address = &server.address;
+    let headers = [&[("Accept", ACCEPT)], headers].concat();
+    let text = Connection::open(address)?.format(method, target, &headers, None);
     load::closed_loop(connections, scale.seconds, |_| {
         let mut connection = Connection::open(address)?;
         let text = text.clone().into_bytes();

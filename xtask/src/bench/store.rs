@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::Scale;
+use super::login::Login;
 use super::upload::{self, Content, Way};
 use crate::digest::{Noise, digest};
 use crate::http::Connection;
@@ -25,7 +26,10 @@ const LAYERS: u64 = 8;
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) name: String,
+    /// It takes everybody.
     pub(super) server: Server,
+    /// Only with rows that need it.
+    pub(super) login: Option<Login>,
     /// Digests of what is read.
     pub(super) manifest: String,
     pub(super) small: String,
@@ -43,6 +47,7 @@ impl Store {
         let mut store = Self {
             name: name.to_owned(),
             server,
+            login: None,
             manifest: String::new(),
             small: String::new(),
             large: String::new(),
@@ -118,7 +123,7 @@ impl Store {
 }
 
 /// An image of small layers with a manifest of the usual size, and its digest.
-fn image(connection: &mut Connection, repository: &str, tag: &str) -> Result<String> {
+pub(super) fn image(connection: &mut Connection, repository: &str, tag: &str) -> Result<String> {
     let mut layers = Vec::new();
     for number in 0..LAYERS {
         let blob = upload::unique_small(u64::MAX - number);
