@@ -66,6 +66,9 @@ pub(crate) async fn check(factories: &Factories, mut config: Config, report: &mu
     if let Err(error) = server::open_auth(factories, &config, OpenMode::Check, warn).await {
         report.problem(&error);
     }
+    if let Err(error) = server::open_tls(&config) {
+        report.problem(&error);
+    }
     let checked = match check_store(factories, &mut config, report).await {
         Ok(checked) => Some(checked),
         Err(error) => {

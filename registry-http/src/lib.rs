@@ -55,6 +55,7 @@ mod purge;
 mod range;
 mod server;
 mod telemetry;
+mod tls;
 #[cfg_attr(
     not(feature = "token"),
     allow(dead_code, reason = "nobody hands out tokens")

@@ -39,6 +39,7 @@ use crate::health::{Checks, Health};
 use crate::metrics::{Metrics, measure};
 use crate::outlet::Outlet;
 use crate::purge::{purge, purging};
+use crate::tls::Tls;
 #[cfg(feature = "token")]
 use crate::tokens::Own;
 use crate::tokens::Tokens;
@@ -57,6 +58,7 @@ pub struct Server {
     watched: Watched,
     purging: Option<UploadPurging>,
     limits: AcceptLimits,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Beside the API: what is looked at, and who is told.
@@ -119,11 +121,11 @@ impl Server {
             // Nothing is ever sent.
             let _ = stopped.await;
         };
-        let (limits, listener) = (self.limits, self.listener);
+        let (limits, listener, tls) = (self.limits, self.listener, self.tls);
         let answering = async {
             match listener {
-                Listener::Tcp(tcp) => accept::serve(tcp, service, limits, shutdown).await,
-                Listener::Unix(unix) => accept::serve(unix, service, limits, shutdown).await,
+                Listener::Tcp(tcp) => accept::serve(tcp, tls, service, limits, shutdown).await,
+                Listener::Unix(unix) => accept::serve(unix, tls, service, limits, shutdown).await,
             }
         };
         let serving = async { tokio::join!(answering, debug::serve(debug, limits, stopped)) };
@@ -225,6 +227,7 @@ impl Builder {
         let registry = Registry::open(storage, options(&mut config))
             .await
             .map_err(Error::Registry)?;
+        let tls = open_tls(&config)?;
         let listener = listen(&config, self.socket).await?;
         let debug = listen_beside(&config, &health, metrics.as_ref()).await?;
         let mut answering = app_config(&config);
@@ -243,6 +246,7 @@ impl Builder {
         let debug_addr = debug.as_ref().map(|(listener, _)| listener.local_addr());
         tracing::info!(
             address = %listener,
+            tls = tls.is_some(),
             debug = debug_addr.and_then(Result::ok).map(tracing::field::display),
             storage = config.driver.kind,
             root = config.driver.root(),
@@ -260,6 +264,7 @@ impl Builder {
             },
             purging: purging(&config),
             limits: accept_limits(&config),
+            tls,
         })
     }
 
@@ -368,6 +373,16 @@ pub(crate) async fn open_auth(
         kind: kind.to_owned(),
         source,
     })
+}
+
+/// What connections are told to speak, if that is TLS.
+pub(crate) fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, Error> {
+    let Some(settings) = &config.http.tls else {
+        return Ok(None);
+    };
+    let tls =
+        Tls::open(settings).map_err(|error| config.refuse(error.key(), cli::chain(&error)))?;
+    Ok(Some(Arc::new(tls)))
 }
 
 /// The token service, if there is one, and who knows who is asking then.

@@ -16,7 +16,7 @@ use super::AcceptLimits;
 
 /// How long a client may go on sending what nobody reads, so that it finds the answer. Closing
 /// at once would make its kernel drop the answer together with the connection.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// What the two ends of a connection know of each other: hyper stands between them.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub(super) struct Exchange {
     /// Where they do, which answers have given something to a client that did not come for more,
     /// and when.
     untaken: Mutex<HashMap<u64, Instant>>,
+    /// How often the client has taken something of what TLS made of an answer.
+    moves: AtomicU64,
 }
 
 const TURN: u64 = 1 << 32;
@@ -56,6 +58,11 @@ impl Exchange {
 
     pub(super) fn is_shared(&self) -> bool {
         self.shared.load(Ordering::Relaxed)
+    }
+
+    /// The client has taken something.
+    pub(super) fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn oldest_untaken(&self) -> Option<Instant> {
@@ -125,6 +132,8 @@ pub(super) struct StallIo<T> {
     reading: Alarm,
     /// When a write gives up; something while the client does not read.
     stalled: Option<Instant>,
+    /// How far the client was then.
+    moves: u64,
     writing: Alarm,
     /// When reading what nobody wants ends.
     linger: Option<Instant>,
@@ -156,6 +165,7 @@ impl<T> StallIo<T> {
             waiting: Waiting::Request(Instant::now() + limits.header_timeout),
             reading: Alarm::default(),
             stalled: None,
+            moves: 0,
             writing: Alarm::default(),
             linger: None,
         }
@@ -213,6 +223,12 @@ impl<T> StallIo<T> {
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         let limit = self.limits.stall_timeout;
+        // A layer below may have given something to the client, and still have more.
+        let moves = self.exchange.moves.load(Ordering::Relaxed);
+        if moves != self.moves {
+            self.moves = moves;
+            self.stalled = None;
+        }
         let at = *self.stalled.get_or_insert_with(|| Instant::now() + limit);
         ready!(self.writing.poll(at, cx));
         Poll::Ready(Error::new(ErrorKind::TimedOut, "the client does not read"))
@@ -279,16 +295,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallIo<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                self.stalled = None;
+                Poll::Ready(flushed)
+            }
+            Poll::Pending => self.poll_stalled(cx).map(Err),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let until = match self.linger {
             Some(until) => until,
             None => {
-                ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+                match Pin::new(&mut self.io).poll_shutdown(cx) {
+                    Poll::Ready(ended) => ended?,
+                    Poll::Pending => return self.poll_stalled(cx).map(Err),
+                }
                 self.look();
-                let between = matches!(self.waiting, Waiting::Request(_));
+                // Who shares a connection says things of it until it has seen the end.
+                let between =
+                    matches!(self.waiting, Waiting::Request(_)) && !self.exchange.is_shared();
                 if between && !self.exchange.unread.load(Ordering::Relaxed) {
                     return Poll::Ready(Ok(()));
                 }

@@ -8,7 +8,9 @@ mod body;
 mod h2c;
 mod io;
 mod listen;
+mod secure;
 mod unix;
+mod wire;
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -33,6 +35,7 @@ use self::io::{Exchange, StallIo};
 pub(crate) use self::listen::{Listen, Listener, bind};
 pub(crate) use self::unix::UnixSocket;
 use crate::app::PeerAddr;
+use crate::tls::{Tls, TlsInfo};
 
 /// The most that hyper gathers for one connection, in each direction. It is what an upload is
 /// read in, so that smaller means slower, and what ten thousand idle connections never have.
@@ -69,9 +72,10 @@ pub(crate) struct AcceptLimits {
 }
 
 /// Serves until `shutdown`, then lets requests end for as long as `limits.drain`; says whether all
-/// did. Dropping the future cuts every connection.
+/// did. Dropping the future cuts every connection. Where there is `tls`, nothing else is spoken.
 pub(crate) async fn serve<L, S>(
     mut listener: L,
+    tls: Option<Arc<Tls>>,
     service: S,
     limits: AcceptLimits,
     shutdown: impl Future<Output = ()>,
@@ -114,8 +118,9 @@ where
             places: Arc::clone(&places),
             refused: Arc::clone(&refused),
             exchange: Arc::default(),
+            tls: None,
         };
-        let connection = serve_one(stream, handler, stopping.clone());
+        let connection = connect(stream, tls.clone(), handler, stopping.clone());
         tasks.spawn(hold(slot, connection));
     }
     drop(listener);
@@ -241,6 +246,8 @@ struct Handler<S> {
     places: Arc<Semaphore>,
     refused: Arc<Refused>,
     exchange: Arc<Exchange>,
+    /// What a handshake has settled, if there was one.
+    tls: Option<Arc<TlsInfo>>,
 }
 
 impl<S> Handler<S>
@@ -258,6 +265,9 @@ where
         let too_many = shared && head.headers.len() > self.limits.headers;
         let places = shared.then(|| Arc::clone(&self.places));
         head.extensions.insert(self.peer);
+        if let Some(tls) = &self.tls {
+            head.extensions.insert(Arc::clone(tls));
+        }
         let exchange = Arc::clone(&self.exchange);
         let body = Awaited::new(body, self.limits.stall_timeout, exchange);
         let answer = self
@@ -279,6 +289,36 @@ where
     }
 }
 
+/// Serves one connection, over TLS if there is any.
+async fn connect<T, S>(
+    stream: T,
+    tls: Option<Arc<Tls>>,
+    mut handler: Handler<S>,
+    mut stopping: watch::Receiver<()>,
+) where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + 'static,
+    S::Future: Send + 'static,
+{
+    let Some(tls) = tls else {
+        return serve_one(stream, handler, stopping).await;
+    };
+    let handshake = secure::handshake(stream, &tls, Arc::clone(&handler.exchange));
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        _ = stopping.changed() => return,
+    };
+    match shaken {
+        Ok((stream, info)) => {
+            let (peer, version) = (handler.peer, info.version);
+            tracing::debug!(%peer, ?version, http2 = info.is_http2(), "a handshake of TLS");
+            handler.tls = Some(Arc::new(info));
+            serve_one(stream, handler, stopping).await;
+        }
+        Err(error) => tracing::debug!(peer = %handler.peer, %error, "no handshake of TLS"),
+    }
+}
+
 async fn serve_one<T, S>(stream: T, handler: Handler<S>, mut stopping: watch::Receiver<()>)
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -289,7 +329,11 @@ where
     let exchange = Arc::clone(&handler.exchange);
     let refused = Arc::clone(&handler.refused);
     let mut io = StallIo::new(stream, Arc::clone(&exchange), limits);
-    if limits.h2c {
+    if let Some(tls) = &handler.tls {
+        if tls.is_http2() {
+            exchange.share();
+        }
+    } else if limits.h2c {
         let is_http2 = tokio::select! {
             told = h2c::is_http2(&mut io) => told,
             _ = stopping.changed() => return,

@@ -184,8 +184,10 @@ const ALIASES: &[(&str, &str, &str)] = &[
 /// Why a section is not honoured; the longest match counts.
 const REASONS: &[(&str, &str)] = &[
     ("compatibility", "manifests of schema 1 are not accepted"),
-    ("http.http2", "there is no TLS yet, and HTTP/2 with it"),
-    ("http.tls", "there is no TLS yet"),
+    (
+        "http.tls.ciphersuites",
+        "the suites are those that are thought secure",
+    ),
     (
         "log.hooks",
         "no mail is sent; what gathers the log can tell of its errors",
@@ -362,7 +364,8 @@ mod tests {
 
     #[test]
     fn the_reason_of_the_narrowest_section_counts() {
-        assert_eq!(reason("http.tls.minimumtls"), Some("there is no TLS yet"));
+        let suites = "the suites are those that are thought secure";
+        assert_eq!(reason("http.tls.ciphersuites.0"), Some(suites));
         assert_eq!(reason("httpx"), None);
         assert_eq!(reason("http.addr"), None);
     }

@@ -8,12 +8,6 @@ use super::{Config, ConfigError, auth};
 /// Keys that protect, or make the registry another thing altogether.
 const REFUSED: &[(&[&str], &str)] = &[
     (
-        &["http", "tls", "certificate"],
-        "TLS is not part of this release, and would silently be missing; \
-         remove `http.tls`, and put a proxy that speaks TLS before this registry",
-    ),
-    (&["http", "tls", "key"], "TLS is not part of this release"),
-    (
         &["http", "tls", "letsencrypt"],
         "certificates from ACME are not part of this release",
     ),

@@ -8,6 +8,7 @@ mod limits;
 mod log;
 mod policy;
 mod storage;
+mod tls;
 mod token;
 mod validation;
 
@@ -28,6 +29,7 @@ use self::log::{RawLog, log};
 use self::policy::RawPolicy;
 use self::storage::RawStorage;
 pub use self::storage::UploadPurging;
+pub use self::tls::{Identity, Tls, TlsVersion};
 pub use self::token::TokenService;
 use self::token::{RawToken, token_service};
 use self::validation::{RawValidation, validation};

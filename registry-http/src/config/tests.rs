@@ -430,11 +430,6 @@ fn what_protects_and_cannot_be_honoured_is_refused() {
         ("auth: {htpasswd: {realm: a, path: b}, token: {}}", "auth"),
         ("auth: [htpasswd]", "auth"),
         (
-            "http: {tls: {certificate: a, key: b}}",
-            "http.tls.certificate",
-        ),
-        ("http: {tls: {key: b}}", "http.tls.key"),
-        (
             "http: {tls: {letsencrypt: {cachefile: a}}}",
             "http.tls.letsencrypt",
         ),

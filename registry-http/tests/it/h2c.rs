@@ -1,18 +1,22 @@
-//! HTTP/2 on the port of HTTP/1.1.
+//! HTTP/2 on the port of HTTP/1.1: without TLS, and over it.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::Request;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::client::{Request as Plain, exchange, parse};
 use crate::server::{Server, Setup, sha256};
+use crate::tls::{self, Files, Version};
 
 const H2C: &str = "http: {h2c: {enabled: true}}\n";
 
@@ -24,13 +28,108 @@ fn start(more: &str) -> Server {
     Server::with("inmemory", setup)
 }
 
+/// A server of HTTP/2, and what it is reached over.
+struct Spoken {
+    server: Server,
+    files: Option<Files>,
+}
+
+impl Spoken {
+    fn clear(more: &str) -> Self {
+        Self {
+            server: start(more),
+            files: None,
+        }
+    }
+
+    fn over_tls(more: &str) -> Self {
+        let files = Files::new();
+        Self {
+            server: files.start("", "", more),
+            files: Some(files),
+        }
+    }
+
+    /// What HTTP/2 is spoken over.
+    async fn stream(&self) -> Box<dyn Duplex> {
+        let stream = TcpStream::connect(self.server.address).await.unwrap();
+        let Some(files) = &self.files else {
+            return Box::new(stream);
+        };
+        let config = files.client(Version::Tls13, &["h2"]);
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(config).connect(name, stream);
+        Box::new(soon(stream).await.unwrap())
+    }
+
+    /// Sends it, reads to the end of the connection, and says whether that came.
+    fn ends_after(&self, wire: &[u8]) -> bool {
+        fn ends(mut stream: impl Read + Write, wire: &[u8]) -> bool {
+            // It may be over before all is sent.
+            let _ = stream.write_all(wire);
+            let ended = stream.read_to_end(&mut Vec::new());
+            let waited = |kind| [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&kind);
+            !ended.is_err_and(|error| waited(error.kind()))
+        }
+        match &self.files {
+            None => ends(self.server.process.connect(), wire),
+            Some(files) => {
+                let config = files.client(Version::Tls13, &["h2"]);
+                ends(tls::connect(&self.server, config).unwrap(), wire)
+            }
+        }
+    }
+
+    /// Whether somebody else is answered.
+    async fn answers(&self) -> bool {
+        let (client, _driver) = connect(self).await;
+        send(&client, "GET", "/v2/", b"").await.0 == 200
+    }
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// Each is a test without TLS, and one over it.
+macro_rules! both_ways {
+    ($($name:ident($more:expr);)+) => {
+        mod clear {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
+                super::$name(super::Spoken::clear($more)).await;
+            })+
+        }
+        mod over_tls {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
+                super::$name(super::Spoken::over_tls($more)).await;
+            })+
+        }
+    };
+}
+
+both_ways! {
+    blobs_are_pushed_and_pulled_side_by_side_over_one_connection("");
+    requests_of_a_connection_and_their_headers_have_limits(
+        "extensions: {limits: {header: 4000, headers: 20}}\n"
+    );
+    a_client_that_leaves_an_answer_is_cut_though_it_says_other_things(
+        "extensions: {limits: {stall_timeout: 1s}}\nlog: {level: debug}\n"
+    );
+    a_connection_without_requests_ends_however_often_it_pings(
+        "extensions: {limits: {idle_timeout: 500ms, header_timeout: 10m}}\n"
+    );
+    at_a_signal_what_has_begun_ends_and_the_connection_after_it("");
+    a_client_that_takes_back_what_it_asks_for_is_sent_away(
+        "extensions: {limits: {idle_timeout: 10m, header_timeout: 10m}}\n"
+    );
+}
+
 async fn soon<F: Future>(future: F) -> F::Output {
     timeout(Duration::from_secs(60), future).await.unwrap()
 }
 
 /// A connection of HTTP/2, and what drives it to its end.
-async fn connect(server: &Server) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
-    let stream = TcpStream::connect(server.address).await.unwrap();
+async fn connect(spoken: &Spoken) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+    let stream = spoken.stream().await;
     let handshake = Builder::new().initial_window_size(65_535).handshake(stream);
     let (client, connection) = handshake.await.unwrap();
     (client, tokio::spawn(connection))
@@ -82,10 +181,8 @@ async fn send(
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn blobs_are_pushed_and_pulled_side_by_side_over_one_connection() {
-    let server = start("");
-    let (client, _driver) = connect(&server).await;
+async fn blobs_are_pushed_and_pulled_side_by_side_over_one_connection(spoken: Spoken) {
+    let (client, _driver) = connect(&spoken).await;
     let all = (0..8_u8).map(|at| {
         let client = client.clone();
         async move {
@@ -156,10 +253,8 @@ fn http_2_is_not_spoken_unless_it_was_asked_for() {
     assert_eq!(head[3], SETTINGS);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn requests_of_a_connection_and_their_headers_have_limits() {
-    let server = start("extensions: {limits: {header: 4000, headers: 20}}\n");
-    let (client, _driver) = connect(&server).await;
+async fn requests_of_a_connection_and_their_headers_have_limits(spoken: Spoken) {
+    let (client, _driver) = connect(&spoken).await;
     assert_eq!(send(&client, "GET", "/v2/", b"").await.0, 200);
     assert_eq!(client.current_max_send_streams(), 100);
     for (count, size, expected) in [(10, 10, 200), (21, 10, 431), (10, 500, 431)] {
@@ -175,11 +270,10 @@ async fn requests_of_a_connection_and_their_headers_have_limits() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_an_answer_is_cut_though_it_says_other_things() {
-    let server = start("extensions: {limits: {stall_timeout: 1s}}\nlog: {level: debug}\n");
-    let digest = server.push_blob("a", &vec![7; 1 << 20]);
-    let stream = TcpStream::connect(server.address).await.unwrap();
+async fn a_client_that_leaves_an_answer_is_cut_though_it_says_other_things(spoken: Spoken) {
+    let content = vec![7; 1 << 20];
+    let digest = push(&spoken, &content).await;
+    let stream = spoken.stream().await;
     let (client, mut connection) = h2::client::handshake(stream).await.unwrap();
     let mut pings = connection.ping_pong().unwrap();
     let driver = tokio::spawn(connection);
@@ -188,16 +282,12 @@ async fn a_client_that_leaves_an_answer_is_cut_though_it_says_other_things() {
     let _left = soon(answer).await.unwrap();
     soon(async { while pings.ping(h2::Ping::opaque()).await.is_ok() {} }).await;
     let _ = soon(driver).await.unwrap();
-    server
-        .process
-        .log
-        .wait("the client does not read an answer");
+    let log = &spoken.server.process.log;
+    log.wait("the client does not read an answer");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_without_requests_ends_however_often_it_pings() {
-    let server = start("extensions: {limits: {idle_timeout: 500ms, header_timeout: 10m}}\n");
-    let stream = TcpStream::connect(server.address).await.unwrap();
+async fn a_connection_without_requests_ends_however_often_it_pings(spoken: Spoken) {
+    let stream = spoken.stream().await;
     let (client, mut connection) = h2::client::handshake(stream).await.unwrap();
     let mut pings = connection.ping_pong().unwrap();
     let driver = tokio::spawn(connection);
@@ -207,10 +297,8 @@ async fn a_connection_without_requests_ends_however_often_it_pings() {
     let _ = soon(driver).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn at_a_signal_what_has_begun_ends_and_the_connection_after_it() {
-    let mut server = start("");
-    let (client, driver) = connect(&server).await;
+async fn at_a_signal_what_has_begun_ends_and_the_connection_after_it(mut spoken: Spoken) {
+    let (client, driver) = connect(&spoken).await;
     let content = b"slow upload";
     let (status, url, _) = send(&client, "POST", "/v2/a/blobs/uploads/", b"").await;
     assert_eq!(status, 202);
@@ -221,14 +309,28 @@ async fn at_a_signal_what_has_begun_ends_and_the_connection_after_it() {
         .unwrap();
     // Whoever has answered the next request has seen this one.
     assert_eq!(send(&client, "GET", "/v2/", b"").await.0, 200);
-    server.process.signal("TERM");
-    server.process.log.wait("stopping: what has begun may end");
+    spoken.server.process.signal("TERM");
+    spoken
+        .server
+        .process
+        .log
+        .wait("stopping: what has begun may end");
     sending
         .send_data(Bytes::from_static(&content[4..]), true)
         .unwrap();
     assert_eq!(soon(answer).await.unwrap().status(), 201);
     soon(driver).await.unwrap().unwrap();
-    assert_eq!(server.process.end().code(), Some(0));
+    assert_eq!(spoken.server.process.end().code(), Some(0));
+}
+
+async fn push(spoken: &Spoken, content: &[u8]) -> String {
+    let (client, _driver) = connect(spoken).await;
+    let digest = sha256(content);
+    let (status, url, _) = send(&client, "POST", "/v2/a/blobs/uploads/", b"").await;
+    assert_eq!(status, 202);
+    let url = format!("{url}&digest={digest}");
+    assert_eq!(send(&client, "PUT", &url, content).await.0, 201);
+    digest
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -244,20 +346,13 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-#[test]
-fn a_client_that_takes_back_what_it_asks_for_is_sent_away() {
-    let server = start("extensions: {limits: {idle_timeout: 10m, header_timeout: 10m}}\n");
+async fn a_client_that_takes_back_what_it_asks_for_is_sent_away(spoken: Spoken) {
     let mut wire = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
     for stream in (1..10_000).step_by(2) {
         // GET, http, `/`, and the authority `a`; then a reset.
         wire.extend(frame(1, 5, stream, &[0x82, 0x86, 0x84, 0x41, 1, b'a']));
         wire.extend(frame(3, 0, stream, &8_u32.to_be_bytes()));
     }
-    let mut stream = server.process.connect();
-    // It may be over before all is sent.
-    let _ = stream.write_all(&wire);
-    let ended = stream.read_to_end(&mut Vec::new());
-    let waited = |kind| [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&kind);
-    assert!(!ended.is_err_and(|error| waited(error.kind())));
-    assert_eq!(server.get("/v2/").status, 200);
+    assert!(spoken.ends_after(&wire));
+    assert!(spoken.answers().await);
 }

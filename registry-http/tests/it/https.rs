@@ -12,14 +12,21 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
 /// Certifies servers.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
     folder: TempDir,
+}
+
+/// A text as the files of OpenSSL are.
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
 impl Authority {
@@ -31,16 +38,40 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let text = STANDARD.encode(certificate.der());
-        let text = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        let text = pem("CERTIFICATE", certificate.der());
         std::fs::write(folder.path().join("ca.pem"), text).unwrap();
+        let certificate = certificate.der().clone();
         let issuer = Issuer::new(params, key);
-        Self { issuer, folder }
+        Self {
+            issuer,
+            certificate,
+            folder,
+        }
     }
 
     /// The file that tells who it is, for `SSL_CERT_FILE`.
     pub(crate) fn file(&self) -> String {
         self.folder.path().join("ca.pem").display().to_string()
+    }
+
+    /// What a client trusts who trusts nobody else.
+    pub(crate) fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        roots
+    }
+
+    /// A certificate for these names and addresses, and its key, each as a file in PEM would have
+    /// it.
+    pub(crate) fn pair(&self, hosts: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        let params = CertificateParams::new(hosts).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (
+            pem("CERTIFICATE", certificate.der()),
+            pem("PRIVATE KEY", &key.serialize_der()),
+        )
     }
 
     fn certify(&self, host: &str) -> ServerConfig {

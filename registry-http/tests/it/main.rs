@@ -57,6 +57,7 @@ mod stalled;
 mod stopping;
 #[cfg(feature = "fs")]
 mod swapped;
+mod tls;
 #[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
 mod tokens;
 #[cfg(feature = "fs")]

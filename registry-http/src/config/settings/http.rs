@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::super::duration::GoDuration;
 use super::super::layers::{Layers, Origin};
 use super::super::{ConfigError, Notes};
+use super::tls::{RawHttp2, RawTls, Tls, tls};
 use crate::debug::HEALTH;
 
 /// `docker stop` kills after ten seconds.
@@ -50,6 +51,8 @@ pub struct Http {
     pub relativeurls: Option<bool>,
     /// Added to every answer of the API.
     pub headers: HeaderMap,
+    /// How TLS is spoken, if it is.
+    pub tls: Option<Tls>,
     /// Whether HTTP/2 is spoken without TLS, beside HTTP/1.1.
     pub h2c: bool,
     /// How long requests may take to end at shutdown.
@@ -80,6 +83,8 @@ pub(super) struct RawHttp {
     headers: BTreeMap<String, Vec<String>>,
     draintimeout: Option<GoDuration>,
     debug: RawDebug,
+    tls: RawTls,
+    http2: RawHttp2,
     h2c: RawH2c,
 }
 
@@ -168,6 +173,7 @@ pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<H
         secret: (!raw.secret.is_empty()).then(|| Secret::new(raw.secret)),
         relativeurls: raw.relativeurls,
         headers,
+        tls: tls(&raw.tls, !raw.http2.disabled, layers, notes)?,
         h2c: raw.h2c.enabled,
         draintimeout: raw.draintimeout.map_or(DRAIN, |given| given.0),
         debug: debug(raw.debug, layers, notes)?

@@ -6,9 +6,9 @@ use super::*;
 fn keys_that_are_not_honoured_are_named_with_the_reason() {
     let table = [
         (
-            "http: {http2: {disabled: true}}",
-            "`http.http2` (config.yml:3:8) is not honoured by this release: \
-             there is no TLS yet, and HTTP/2 with it",
+            "http: {tls: {ciphersuites: [a]}}",
+            "`http.tls.ciphersuites` (config.yml:3:14) is not honoured by this release: \
+             the suites are those that are thought secure",
         ),
         (
             "log: {hooks: [{type: mail, disabled: true}]}",

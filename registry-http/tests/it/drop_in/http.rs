@@ -7,12 +7,14 @@ use crate::client::{Request, exchange, parse};
 use crate::process::wait_for;
 #[cfg(feature = "fs")]
 use crate::stopping;
-use crate::{health, limits, metrics, refusals, robustness, sockets};
+use crate::{health, limits, metrics, refusals, robustness, sockets, tls};
 
 proved_by! {
     http_net: sockets::a_socket_of_the_file_system_is_served_and_removed_at_the_end,
         sockets::a_socket_that_was_left_is_replaced_and_one_that_is_anothers_by_now_stays,
         sockets::a_file_in_the_place_of_the_socket_is_left_alone_and_named;
+    http_tls_plain: tls::http_without_tls_is_told_what_is_wrong;
+    http_http2: tls::http_2_is_offered_unless_it_is_disabled;
     http_systemd: sockets::the_socket_of_systemd_is_served_instead_of_the_address,
         sockets::several_sockets_are_refused_and_those_of_another_process_are_not_ours;
     http_headers: robustness::configured_headers_replace_ours_and_describe_no_answer;
@@ -54,6 +56,34 @@ fn http_addr() {
     assert_eq!(answer.status, 200);
     assert_eq!(check_with("").problems(), [""; 0]);
     refusals::an_address_that_cannot_be_had_is_named();
+}
+
+#[test]
+fn http_tls_certificate() {
+    tls::http_1_is_spoken_over_both_versions_of_tls();
+    for (keys, key, says) in [
+        ("certificate: a", "certificate", "`http.tls.key` is wanted"),
+        ("key: a", "key", "`http.tls.certificate` is wanted"),
+        ("certificate: a, key: b", "certificate", "a: reading it"),
+    ] {
+        let checked = check_with(&format!("http: {{tls: {{{keys}}}}}"));
+        let told = checked.problems().join("\n");
+        let start = format!("`http.tls.{key}` (c.yml:3:");
+        assert!(told.starts_with(&start) && told.contains(says), "{told}");
+    }
+}
+
+#[test]
+fn http_tls_minimumtls() {
+    tls::a_version_below_the_oldest_that_was_asked_for_is_not_spoken();
+    let files = tls::Files::new();
+    for old in ["tls1.0", "tls1.1"] {
+        let checked = check_with(&files.section("", &format!("minimumtls: {old}")));
+        assert!(checked.warning().contains("TLS 1.2 is the oldest"));
+    }
+    let checked = check_with(&files.section("", "minimumtls: tls1.4"));
+    let start = "`http.tls.minimumtls` (c.yml:3:";
+    assert!(checked.problems()[0].starts_with(start), "{checked:?}");
 }
 
 #[test]

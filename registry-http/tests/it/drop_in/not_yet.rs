@@ -23,8 +23,6 @@ macro_rules! refused {
 
 refused! {
     auth_silly: "auth: {silly: {realm: a, service: b}}" names "auth.silly";
-    http_tls_certificate: "http: {tls: {certificate: a, key: b}}" names "http.tls.certificate",
-        "http: {tls: {key: b}}" names "http.tls.key";
     http_tls_clients: "http: {tls: {clientcas: [a]}}" names "http.tls.clientcas",
         "http: {tls: {clientauth: request-client-cert}}" names "http.tls.clientauth";
     http_tls_letsencrypt: "http: {tls: {letsencrypt: {cachefile: a, email: b, hosts: [c]}}}"
@@ -84,10 +82,8 @@ macro_rules! warned {
 warned! {
     log_hooks: "log: {hooks: [{type: mail, levels: [panic], options: {smtp: {addr: a}, to: [b]}}]}"
         names ["log.hooks"], "no mail is sent; what gathers the log can tell of its errors";
-    http_tls_rest: "http: {tls: {minimumtls: tls1.3, ciphersuites: [TLS_AES_128_GCM_SHA256]}}"
-        names ["http.tls"], "there is no TLS yet";
-    http_http2: "http: {http2: {disabled: true}}"
-        names ["http.http2"], "there is no TLS yet, and HTTP/2 with it";
+    http_tls_ciphersuites: "http: {tls: {ciphersuites: [TLS_AES_128_GCM_SHA256]}}"
+        names ["http.tls.ciphersuites"], "the suites are those that are thought secure";
     notifications: "notifications: {events: {includereferences: true}, \
                     endpoints: [{name: a, url: 'http://b', timeout: 1s}]}"
         names ["notifications"], "nobody is notified yet";

@@ -1,0 +1,91 @@
+//! What comes before HTTP where TLS is spoken.
+
+use std::io::{Error, ErrorKind, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::io::{Exchange, LINGER};
+use super::wire::Wire;
+use crate::tls::{Tls, TlsInfo};
+
+/// How long a handshake may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes that wait for their client once they are encrypted: some whole records, which are what an
+/// answer is sent in.
+const BUFFER: usize = 256 << 10;
+
+/// What the first byte of TLS says: a record of a handshake.
+const HANDSHAKE: u8 = 0x16;
+
+/// What is answered to HTTP that is spoken without TLS where TLS is: the words of Go's server.
+const REFUSAL: &str = "\
+{\"errors\":[{\"code\":\"UNSUPPORTED\",\"message\":\"Client sent an HTTP request to an HTTPS \
+server.\",\"detail\":\"use https\"}]}\n";
+
+/// Has the handshake, and says what came of it.
+pub(super) async fn handshake<T>(
+    io: T,
+    tls: &Tls,
+    exchange: Arc<Exchange>,
+) -> Result<(TlsStream<Wire<T>>, TlsInfo)>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let until = Instant::now() + TIMEOUT;
+    let mut wire = Wire::new(io, exchange);
+    let late = |_| {
+        Error::new(
+            ErrorKind::TimedOut,
+            "the handshake of TLS did not end in time",
+        )
+    };
+    let first = timeout_at(until, wire.read_u8()).await.map_err(late)??;
+    if first != HANDSHAKE {
+        return Err(refuse(wire, first).await);
+    }
+    wire.put_back(&[first]);
+    let shaken = timeout_at(until, async {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+        let settle = |connection: &mut rustls::ServerConnection| {
+            connection.set_buffer_limit(Some(BUFFER));
+        };
+        hello.into_stream_with(tls.config(), settle).await
+    });
+    let stream = shaken.await.map_err(late)??;
+    let info = TlsInfo::of(stream.get_ref().1);
+    Ok((stream, info))
+}
+
+/// Tells a client who speaks HTTP what is wrong, and leaves all others.
+async fn refuse<T>(mut wire: Wire<T>, first: u8) -> Error
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    // The first letter of a method.
+    if !first.is_ascii_uppercase() {
+        return Error::new(ErrorKind::InvalidData, "neither TLS nor HTTP");
+    }
+    let head = format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        REFUSAL.len()
+    );
+    // Who closes at once, with something unread, takes back the answer.
+    let _ = timeout(LINGER, async {
+        wire.write_all(format!("{head}{REFUSAL}").as_bytes())
+            .await?;
+        wire.shutdown().await?;
+        let mut scratch = [0; 4 << 10];
+        while wire.read(&mut scratch).await? > 0 {}
+        Result::Ok(())
+    })
+    .await;
+    Error::new(ErrorKind::InvalidData, "HTTP without TLS")
+}

@@ -1,0 +1,121 @@
+//! `http.tls`: whether TLS is spoken, and how.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::super::layers::Layers;
+use super::super::{ConfigError, Notes};
+
+/// How TLS is spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tls {
+    /// What the server proves itself by.
+    pub identity: Identity,
+    /// The oldest version that is spoken.
+    pub minimum: TlsVersion,
+    /// Whether HTTP/2 is offered, beside HTTP/1.1.
+    pub http2: bool,
+}
+
+/// What a server proves itself by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Identity {
+    /// A certificate, with those between it and its root after it, and its key: files in PEM.
+    #[non_exhaustive]
+    Files {
+        /// Of the certificates.
+        certificate: PathBuf,
+        /// Of the key.
+        key: PathBuf,
+    },
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawTls {
+    certificate: String,
+    key: String,
+    minimumtls: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawHttp2 {
+    pub(super) disabled: bool,
+}
+
+fn path(key: &'static str) -> [&'static str; 3] {
+    ["http", "tls", key]
+}
+
+pub(super) fn tls(
+    raw: &RawTls,
+    http2: bool,
+    layers: &Layers,
+    notes: &mut Notes,
+) -> Result<Option<Tls>, ConfigError> {
+    let minimum = minimum(&raw.minimumtls, layers, notes)?;
+    let identity = match (raw.certificate.as_str(), raw.key.as_str()) {
+        ("", "") => {
+            if minimum > TlsVersion::default() {
+                notes.warn(format!(
+                    "`http.tls.minimumtls` ({}) has no effect: without `http.tls.certificate` \
+                     there is no TLS",
+                    layers.origin(&path("minimumtls"))
+                ));
+            }
+            return Ok(None);
+        }
+        (_, "") => return Err(lonely("certificate", "key", layers)),
+        ("", _) => return Err(lonely("key", "certificate", layers)),
+        (certificate, key) => Identity::Files {
+            certificate: certificate.into(),
+            key: key.into(),
+        },
+    };
+    Ok(Some(Tls {
+        identity,
+        minimum,
+        http2,
+    }))
+}
+
+/// Half a pair serves nobody, and to serve without TLS would be less than was asked for.
+fn lonely(given: &'static str, missing: &'static str, layers: &Layers) -> ConfigError {
+    let message = format!("`http.tls.{missing}` is wanted beside it, and is not there");
+    layers.refuse(&path(given), message)
+}
+
+fn minimum(given: &str, layers: &Layers, notes: &mut Notes) -> Result<TlsVersion, ConfigError> {
+    match given {
+        "" | "tls1.2" => Ok(TlsVersion::Tls12),
+        "tls1.3" => Ok(TlsVersion::Tls13),
+        // Who allows what is broken is served with what is not.
+        "tls1.0" | "tls1.1" => {
+            notes.warn(format!(
+                "`http.tls.minimumtls` ({}) is {given}, which is not spoken any more: TLS 1.2 is \
+                 the oldest",
+                layers.origin(&path("minimumtls"))
+            ));
+            Ok(TlsVersion::Tls12)
+        }
+        other => {
+            let message = format!("{other:?} is not one of tls1.2, tls1.3");
+            Err(layers.refuse(&path("minimumtls"), message))
+        }
+    }
+}

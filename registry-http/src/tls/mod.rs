@@ -1,0 +1,162 @@
+//! TLS as a server speaks it: what it proves itself by, whom it asks to prove the same, and how.
+//!
+//! A connection takes the [`ServerConfig`] that counts when it begins, so that another one can take
+//! its place while connections go on.
+
+mod clients;
+mod pair;
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::pki_types::CertificateDer;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection, SupportedProtocolVersion};
+
+use self::pair::PairError;
+use crate::config::{Identity, Tls as Settings, TlsVersion};
+
+/// HTTP/2, and HTTP/1.1, by the names that ALPN has for them.
+pub(crate) const H2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Why TLS cannot be spoken as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    /// About the file of certificates.
+    #[error("{}", path.display())]
+    Certificate {
+        path: PathBuf,
+        #[source]
+        source: PairError,
+    },
+    /// About the file of the key.
+    #[error("{}", path.display())]
+    Key {
+        path: PathBuf,
+        #[source]
+        source: PairError,
+    },
+    /// The library does not take it.
+    #[error("preparing TLS")]
+    Rustls(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// The key of the configuration that it is about.
+    pub(crate) fn key(&self) -> &'static [&'static str] {
+        match self {
+            Self::Certificate { .. } => &["http", "tls", "certificate"],
+            Self::Key { .. } => &["http", "tls", "key"],
+            Self::Rustls(_) => &["http", "tls"],
+        }
+    }
+}
+
+/// What connections are told to speak, which may change while they do.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    current: RwLock<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// Reads what the settings name.
+    ///
+    /// # Errors
+    /// [`TlsError`]: what protects is there whole, or nothing is served.
+    pub(crate) fn open(settings: &Settings) -> Result<Self, TlsError> {
+        let config = server_config(settings)?;
+        Ok(Self {
+            current: RwLock::new(Arc::new(config)),
+        })
+    }
+
+    /// What counts for a connection that begins now.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+}
+
+/// What the certificate comes from.
+fn resolver(
+    identity: &Identity,
+    provider: &CryptoProvider,
+) -> Result<Arc<dyn ResolvesServerCert>, TlsError> {
+    match identity {
+        Identity::Files { certificate, key } => {
+            let pair = pair::read(certificate, key, provider)?;
+            Ok(Arc::new(SingleCertAndKey::from(pair)))
+        }
+    }
+}
+
+fn server_config(settings: &Settings) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(default_provider());
+    let resolver = resolver(&settings.identity, &provider)?;
+    let clients = clients::verifier();
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions(settings.minimum))?;
+    let asks = clients.is_some();
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(resolver);
+    config.alpn_protocols = match settings.http2 {
+        true => vec![H2.to_vec(), HTTP_1_1.to_vec()],
+        false => vec![HTTP_1_1.to_vec()],
+    };
+    // What a client resumes by is with the client.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    match asks {
+        // A ticket would vouch for a certificate that nobody looks at again.
+        true => config.send_tls13_tickets = 0,
+        false => config.ticketer = Ticketer::new()?,
+    }
+    Ok(config)
+}
+
+/// The newer first.
+static VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+
+fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match minimum {
+        TlsVersion::Tls12 => &VERSIONS,
+        TlsVersion::Tls13 => &VERSIONS[..1],
+    }
+}
+
+/// What a handshake has settled; an extension of each request of the connection, as
+/// `Arc<TlsInfo>`, where TLS is spoken.
+#[derive(Debug)]
+pub(crate) struct TlsInfo {
+    /// 1.2 or 1.3.
+    pub(crate) version: Option<ProtocolVersion>,
+    /// The protocol that both have chosen, if the client had a list.
+    pub(crate) alpn: Option<Vec<u8>>,
+    /// What the client showed, its own certificate first; empty if it showed none. Whether anybody
+    /// vouches for them is up to the verifier.
+    #[expect(dead_code, reason = "nobody is asked for one yet")]
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
+}
+
+impl TlsInfo {
+    pub(crate) fn of(connection: &ServerConnection) -> Self {
+        let certificates = connection.peer_certificates().unwrap_or_default();
+        Self {
+            version: connection.protocol_version(),
+            alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+            certificates: certificates.to_vec(),
+        }
+    }
+
+    /// Whether HTTP/2 was chosen.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.alpn.as_deref() == Some(H2)
+    }
+}
