@@ -43,6 +43,8 @@ pub(crate) enum ApiError {
     Framing(&'static str),
     #[error("internal error")]
     Internal,
+    #[error("form larger than {limit} bytes")]
+    FormTooLarge { limit: usize },
     #[error("manifest larger than {limit} bytes")]
     ManifestTooLarge { limit: usize },
     #[error("method not allowed")]
@@ -81,7 +83,7 @@ impl ApiError {
         match self {
             Self::Registry(error) => error.code(),
             Self::BadRequest(_) | Self::NameInvalid(_) => ErrorCode::NameInvalid,
-            Self::BadToken(_) => ErrorCode::Unsupported,
+            Self::BadToken(_) | Self::FormTooLarge { .. } => ErrorCode::Unsupported,
             Self::BadLogin { .. } => ErrorCode::Unauthorized,
             Self::BadContentRange => ErrorCode::BlobUploadInvalid,
             Self::Denied => ErrorCode::Denied,
@@ -104,7 +106,9 @@ impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ManifestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ManifestTooLarge { .. } | Self::FormTooLarge { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::TooManyTags(_) => StatusCode::URI_TOO_LONG,
             Self::Registry(RegistryError::Body(error)) if is_late(&**error) => {
                 StatusCode::REQUEST_TIMEOUT

@@ -17,7 +17,11 @@ pub(super) async fn issue(app: &App, query: &Query, form: bool, incoming: &mut I
     let caller = auth::caller(&incoming.headers, incoming.peer)?;
     let asked = if form {
         let patience = app.config.stall_timeout;
-        let form = incoming.body.collect(FORM, &app.budget, patience).await?;
+        let form = incoming.body.collect(FORM, &app.budget, patience).await;
+        let form = form.map_err(|error| match error {
+            ApiError::ManifestTooLarge { limit } => ApiError::FormTooLarge { limit },
+            error => error,
+        })?;
         let form = std::str::from_utf8(&form);
         let form = form.map_err(|_| ApiError::BadToken("the form is not UTF-8"))?;
         Asked::by_form(&Query::parse(Some(form)), caller)?

@@ -295,6 +295,18 @@ pub(crate) fn passwords_and_refresh_tokens_come_in_a_form() {
 }
 
 #[test]
+fn a_form_has_a_bound_and_is_called_a_form() {
+    let server = start();
+    let form = "grant_type=password&username=alice&password=a&service=here&padding=";
+    let of_length = |length: usize| format!("{form}{}", "x".repeat(length - form.len()));
+    token_of(&post(&server, &of_length(64 << 10)));
+    let larger = post(&server, &of_length((64 << 10) + 1));
+    larger.expect(413, "UNSUPPORTED");
+    let detail = larger.json()["errors"][0]["detail"].to_string();
+    assert_eq!(detail, "\"form larger than 65536 bytes\"");
+}
+
+#[test]
 fn what_is_no_login_is_not_taken_for_nobody() {
     let server = start();
     for odd in [
