@@ -9,11 +9,11 @@ use registry_core::access::{
 use registry_core::{Ambient, BoxError};
 
 use crate::algorithm::Algorithm;
-use crate::cache::Cache;
+use crate::cache::{Cache, Known};
 use crate::claims::seconds_of;
 use crate::config::Config;
 use crate::error::{OpenError, TokenError};
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, Subject};
 use crate::keyring::Keyring;
 use crate::keys::Keys;
 use crate::verifier::Verifier;
@@ -110,11 +110,11 @@ impl TokenAuth {
         }
     }
 
-    async fn bearer(&self, token: &str) -> Result<Identity, Refused> {
+    async fn bearer(&self, token: &str) -> Result<Known, Refused> {
         let now = seconds_of((self.ambient.now)());
         let keys = self.source.current().await;
-        if let Some(identity) = self.cache.find(token, keys.generation, now) {
-            return Ok(identity);
+        if let Some(known) = self.cache.find(token, keys.generation, now) {
+            return Ok(known);
         }
         let verified = match self.verifier.verify(token, &keys, now) {
             Err(TokenError::UnknownKey) => {
@@ -128,23 +128,11 @@ impl TokenAuth {
             other => other,
         };
         let verified = verified.map_err(Refused::Token)?;
-        let identity = verified.identity.clone();
-        self.cache.keep(token, verified);
-        Ok(identity)
+        self.cache.keep(token, verified.clone());
+        Ok(verified)
     }
 
-    fn asking(&self, error: Option<BearerError>) -> Challenge {
-        Challenge::Bearer {
-            realm: self.realm.clone(),
-            service: self.verifier.service.clone(),
-            error,
-        }
-    }
-}
-
-#[async_trait]
-impl Authenticator for TokenAuth {
-    async fn authenticate(&self, caller: &Caller) -> Result<Identity, AuthError> {
+    async fn known(&self, caller: &Caller) -> Result<Known, AuthError> {
         // As distribution, which takes other credentials for none.
         let Credentials::Bearer(token) = &caller.credentials else {
             return Err(AuthError::Challenge(self.asking(None)));
@@ -162,6 +150,32 @@ impl Authenticator for TokenAuth {
                 }
                 Refused::NoKeys => AuthError::Unavailable(BoxError::from(NeverFetched)),
             })
+    }
+
+    /// Whether a token is bound to what its user is known by. One of another issuer is to nothing.
+    fn is_bound(&self, known: &Known, subject: Subject<'_>) -> bool {
+        match &self.source {
+            Source::Other(_) => true,
+            Source::Own(issuer) => {
+                let bond = known.bond.as_deref();
+                bond.is_some_and(|bond| issuer.is_bound(bond, subject))
+            }
+        }
+    }
+
+    fn asking(&self, error: Option<BearerError>) -> Challenge {
+        Challenge::Bearer {
+            realm: self.realm.clone(),
+            service: self.verifier.service.clone(),
+            error,
+        }
+    }
+}
+
+#[async_trait]
+impl Authenticator for TokenAuth {
+    async fn authenticate(&self, caller: &Caller) -> Result<Identity, AuthError> {
+        Ok(self.known(caller).await?.identity)
     }
 
     fn challenge(&self) -> Challenge {
@@ -203,12 +217,17 @@ impl WithBasic {
         self
     }
 
-    /// A token lives on for minutes when its user is gone; who has it does not.
-    async fn is_gone(&self, user: Option<&str>) -> bool {
-        match user {
-            Some(user) => self.basic.credential(user).await.is_none(),
-            None => false,
-        }
+    /// A token lives on for minutes when its user is gone, or has another password; who has it
+    /// does not.
+    async fn is_over(&self, known: &Known) -> bool {
+        let Some(name) = known.identity.name.as_deref() else {
+            return false;
+        };
+        let credential = self.basic.credential(name).await;
+        !credential.is_some_and(|credential| {
+            let credential = &credential;
+            self.tokens.is_bound(known, Subject { name, credential })
+        })
     }
 }
 
@@ -218,12 +237,14 @@ impl Authenticator for WithBasic {
         match &caller.credentials {
             Credentials::Anonymous if self.anonymous => return Ok(Identity::anonymous()),
             Credentials::Anonymous | Credentials::Bearer(_) => {
-                let identity = self.tokens.authenticate(caller).await?;
-                if self.is_gone(identity.name.as_deref()).await {
+                let known = self.tokens.known(caller).await?;
+                if self.is_over(&known).await {
+                    let address = caller.address.map(tracing::field::display);
+                    tracing::info!(address, "a token for credentials that have changed");
                     let asking = self.tokens.asking(Some(BearerError::InvalidToken));
                     return Err(AuthError::Challenge(asking));
                 }
-                return Ok(identity);
+                return Ok(known.identity);
             }
             _ => {}
         }

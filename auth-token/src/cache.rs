@@ -1,11 +1,14 @@
 //! Tokens that were verified, until they expire or the keys change.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Bounded;
 use registry_core::access::Identity;
+
+use crate::issuer::Bond;
 
 /// Most tokens, and most memory that they may take, in bytes: what a token grants is about as long
 /// as the token.
@@ -21,6 +24,8 @@ pub(crate) struct Known {
     pub(crate) until: i64,
     /// Of the keys that it was verified with.
     pub(crate) generation: u64,
+    /// What binds it to its user, if it says so.
+    pub(crate) bond: Option<Arc<Bond>>,
 }
 
 /// Who showed which token. Of the token itself it has a keyed hash.
@@ -48,12 +53,12 @@ impl Cache {
         }
     }
 
-    /// Who that is, if the token was verified with these keys and is good now.
-    pub(crate) fn find(&self, token: &str, generation: u64, now: i64) -> Option<Identity> {
+    /// What the token says, if it was verified with these keys and is good now.
+    pub(crate) fn find(&self, token: &str, generation: u64, now: i64) -> Option<Known> {
         let (verified, _) = self.entries.get(&self.name(token))?;
         let good =
             verified.generation == generation && (verified.from..=verified.until).contains(&now);
-        good.then_some(verified.identity)
+        good.then_some(verified)
     }
 
     pub(crate) fn keep(&self, token: &str, verified: Known) {
@@ -87,6 +92,7 @@ mod tests {
             from: 10,
             until: 20,
             generation: 3,
+            bond: None,
         };
         cache.keep("token", verified);
         assert!(cache.find("token", 3, 10).is_some());
@@ -105,6 +111,7 @@ mod tests {
             from: 0,
             until: 1,
             generation: 0,
+            bond: None,
         };
         let long = "x".repeat(16_000);
         for number in 0..1000 {

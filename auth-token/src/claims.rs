@@ -13,6 +13,9 @@ use crate::verifier::Verifier;
 /// How far clocks may be apart, in seconds; distribution's.
 pub(crate) const LEEWAY: i64 = 60;
 
+/// A claim of our own, in tokens of our own: what binds one to what its user is known by.
+pub(crate) const PROOF: &str = "proof";
+
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claims {
@@ -22,6 +25,8 @@ pub(crate) struct Claims {
     pub(crate) from: i64,
     pub(crate) until: i64,
     pub(crate) granted: Vec<Access>,
+    /// Its id and its proof. In a token of another issuer they may be anything.
+    pub(crate) proof: Option<(String, String)>,
 }
 
 impl Claims {
@@ -39,6 +44,7 @@ impl Claims {
             from,
             until,
             granted: access(claims.get("access"))?,
+            proof: proof(&claims),
         })
     }
 }
@@ -49,6 +55,11 @@ fn subject(claims: &Map<String, Value>) -> Result<String, TokenError> {
         Some(Value::String(subject)) => Ok(subject.clone()),
         Some(_) => Err(TokenError::Claim("sub")),
     }
+}
+
+fn proof(claims: &Map<String, Value>) -> Option<(String, String)> {
+    let text = |name| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some((text("jti")?, text(PROOF)?))
 }
 
 fn audience(claims: &Map<String, Value>, service: &str) -> Result<(), TokenError> {

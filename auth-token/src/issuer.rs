@@ -1,5 +1,6 @@
 //! Tokens of our own: the half of a token service that needs no HTTP.
 
+mod bond;
 mod certificate;
 mod config;
 mod mint;
@@ -17,10 +18,12 @@ use registry_core::Ambient;
 use registry_core::access::{Access, Secret};
 use serde_json::json;
 
+pub use self::bond::Subject;
 pub use self::config::{IssuerConfig, KeyKind};
 pub use self::mint::{MintError, Minted};
 pub use self::refresh::{Holder, Refresh, RefreshError};
 
+pub(crate) use self::bond::Bond;
 use self::plan::{Born, Times, plan};
 use self::signing::SigningKey;
 use self::store::{Store, borns};
@@ -39,7 +42,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct Issuer {
     config: IssuerConfig,
     store: Store,
-    refresh: hmac::Key,
+    secret: hmac::Key,
     present: RwLock<Arc<Present>>,
     looked: Mutex<SystemTime>,
     ambient: Ambient,
@@ -68,7 +71,7 @@ impl Issuer {
         let now = (ambient.now)();
         let present = Present::read(&store, seconds_of(now), 0)?;
         Ok(Arc::new(Self {
-            refresh: store.refresh_secret()?,
+            secret: store.refresh_secret()?,
             config,
             store,
             present: RwLock::new(Arc::new(present)),
@@ -105,14 +108,16 @@ impl Issuer {
         json!({"keys": keys}).to_string()
     }
 
-    /// A token for `subject`, or for nobody in particular, that grants this at `service`.
+    /// A token for `subject`, or for nobody in particular, that grants this at `service`. A
+    /// registry that asks the same users ([`WithBasic`](crate::WithBasic)) believes it for as long
+    /// as they are known by the same; others do until it ends.
     ///
     /// # Errors
     /// [`MintError::Service`] for one that is not configured: another registry may believe us, and
     /// what is allowed here need not be allowed there.
     pub async fn mint(
         &self,
-        subject: Option<&str>,
+        subject: Option<Subject<'_>>,
         service: &str,
         granted: &[Access],
     ) -> Result<Minted, MintError> {
@@ -129,14 +134,16 @@ impl Issuer {
             seconds_of(now),
         );
         let at = signs.signs.ok_or(MintError::Key)?;
+        let id = format!("{:032x}", self.ambient.random_u128());
         let order = mint::Order {
             issuer: &self.config.name,
-            subject,
+            subject: subject.map(|subject| subject.name),
+            proof: subject.map(|subject| bond::prove(&self.secret, &id, subject)),
             service,
             granted,
             lifetime: self.config.lifetime,
             now,
-            id: self.ambient.random_u128(),
+            id,
         };
         let certificate = present.certificates.get(at).map(Vec::as_slice);
         order.fill(&present.signing[at], certificate)
@@ -149,7 +156,7 @@ impl Issuer {
         let now = seconds_of((self.ambient.now)());
         let life = i64::try_from(self.config.refresh_lifetime.as_secs()).unwrap_or(i64::MAX);
         let expires = now.saturating_add(life);
-        refresh::write(&self.refresh, holder, credential, expires).map(Secret::new)
+        refresh::write(&self.secret, holder, credential, expires).map(Secret::new)
     }
 
     /// Reads a refresh token for this service and of this client. Look up what its
@@ -164,7 +171,12 @@ impl Issuer {
         client: &str,
     ) -> Result<Refresh, RefreshError> {
         let now = seconds_of((self.ambient.now)());
-        refresh::read(&self.refresh, token.expose(), service, client, now)
+        refresh::read(&self.secret, token.expose(), service, client, now)
+    }
+
+    /// Whether the user of a token of its own is still known by what it was made for.
+    pub(crate) fn is_bound(&self, bond: &Bond, subject: Subject<'_>) -> bool {
+        bond.holds(&self.secret, subject)
     }
 
     /// What verifies its tokens.

@@ -1,5 +1,6 @@
 //! Whether a token is good: the order of the questions, none of which is left out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use registry_core::access::{Identity, Scheme};
@@ -8,6 +9,7 @@ use crate::algorithm::Algorithm;
 use crate::cache::Known;
 use crate::claims::Claims;
 use crate::error::TokenError;
+use crate::issuer::Bond;
 use crate::jws::Unverified;
 use crate::keys::Keys;
 
@@ -39,6 +41,9 @@ impl Verifier {
             from: claims.from,
             until: claims.until.min(vouched),
             generation: keys.generation,
+            bond: claims
+                .proof
+                .map(|(id, proof)| Arc::new(Bond::new(&id, &proof))),
         })
     }
 }

@@ -8,7 +8,7 @@ use registry_core::access::{Access, Secret};
 use serde_json::{Value, json};
 
 use super::signing::SigningKey;
-use crate::claims::seconds_of;
+use crate::claims::{PROOF, seconds_of};
 use crate::scope;
 
 /// Why there is no token.
@@ -63,11 +63,13 @@ impl Minted {
 pub(super) struct Order<'a> {
     pub(super) issuer: &'a str,
     pub(super) subject: Option<&'a str>,
+    /// Of what the subject is known by.
+    pub(super) proof: Option<String>,
     pub(super) service: &'a str,
     pub(super) granted: &'a [Access],
     pub(super) lifetime: Duration,
     pub(super) now: SystemTime,
-    pub(super) id: u128,
+    pub(super) id: String,
 }
 
 impl Order<'_> {
@@ -82,7 +84,7 @@ impl Order<'_> {
         }
         let now = seconds_of(self.now);
         let lifetime = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
-        let claims = json!({
+        let mut said = json!({
             "iss": self.issuer,
             "sub": self.subject.unwrap_or_default(),
             // Distribution 2 reads no list.
@@ -90,11 +92,14 @@ impl Order<'_> {
             "exp": now.saturating_add(lifetime),
             "nbf": now,
             "iat": now,
-            "jti": format!("{:032x}", self.id),
+            "jti": self.id,
             "access": scope::resources(self.granted),
         });
+        if let Some(proof) = &self.proof {
+            said[PROOF] = json!(proof);
+        }
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(&claims));
+        let signed = format!("{}.{}", part(&header), part(&said));
         let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).ok_or(MintError::Key)?);
         Ok(Minted {
             token: Secret::new(format!("{signed}.{signature}")),

@@ -1,18 +1,28 @@
 //! User and password beside tokens.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use auth_token::issuer::Subject;
 use auth_token::{TokenAuth, WithBasic};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use registry_core::access::{
     AuthError, Authenticator, BearerError, Caller, Challenge, Credentials, Identity, Scheme, Secret,
 };
+use serde_json::Value;
 
-use crate::given::{ambient, issuer, realm, show, token};
+use crate::given::{HASH, ambient, issuer, realm, show, token};
 
-/// Knows alice.
+/// Knows alice, by what is in it.
 #[derive(Debug)]
-struct Users;
+struct Users(Mutex<Option<Secret<Vec<u8>>>>);
+
+impl Users {
+    fn of_alice() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(HASH.clone()))))
+    }
+}
 
 #[async_trait]
 impl Authenticator for Users {
@@ -35,7 +45,8 @@ impl Authenticator for Users {
     }
 
     async fn credential(&self, user: &str) -> Option<Secret<Vec<u8>>> {
-        (user == "alice").then(|| Secret::new(b"hash".to_vec()))
+        let known = self.0.lock().unwrap().clone();
+        known.filter(|_| user == "alice")
     }
 }
 
@@ -44,7 +55,7 @@ async fn both_are_taken_and_tokens_are_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let issuer = issuer(folder.path());
     let tokens = TokenAuth::of_issuer(&issuer, realm(), "service", ambient());
-    let auth = WithBasic::new(tokens, Arc::new(Users));
+    let auth = WithBasic::new(tokens, Users::of_alice());
     let basic = |user: &str| {
         let password = Secret::new("secret".to_owned());
         let user = user.to_owned();
@@ -65,7 +76,11 @@ async fn both_are_taken_and_tokens_are_asked_for() {
     assert_eq!(error(auth.authenticate(&nobody).await.unwrap_err()), None);
     let junk = show(&auth, "junk").await.unwrap_err();
     assert_eq!(error(junk), Some(BearerError::InvalidToken));
-    let gone = issuer.mint(Some("eve"), "service", &[]).await.unwrap();
+    let eve = Subject {
+        name: "eve",
+        credential: &HASH,
+    };
+    let gone = issuer.mint(Some(eve), "service", &[]).await.unwrap();
     let gone = show(&auth, gone.token.expose()).await.unwrap_err();
     assert_eq!(error(gone), Some(BearerError::InvalidToken));
     let broken = auth.authenticate(&basic("broken")).await.unwrap_err();
@@ -77,4 +92,43 @@ async fn both_are_taken_and_tokens_are_asked_for() {
     let nobody = issuer.mint(None, "service", &[]).await.unwrap();
     let nobody = show(&auth, nobody.token.expose()).await.unwrap();
     assert_eq!(nobody.scheme, Scheme::Bearer);
+}
+
+#[tokio::test]
+async fn a_token_is_over_when_its_user_is_known_by_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let issuer = issuer(folder.path());
+    let tokens = TokenAuth::of_issuer(&issuer, realm(), "service", ambient());
+    let users = Users::of_alice();
+    let basic: Arc<dyn Authenticator> = Arc::<Users>::clone(&users);
+    let auth = WithBasic::new(tokens, basic);
+    let known_by = |what: Option<&str>| {
+        *users.0.lock().unwrap() = what.map(|what| Secret::new(what.into()));
+    };
+    // One that was shown before and one that was not: what was found out of a token counts for
+    // the one credential alone.
+    let (shown, kept) = (token(&issuer).await, token(&issuer).await);
+    assert!(show(&auth, &shown).await.is_ok());
+    for (what, expected) in [
+        (Some("other"), false),
+        (None, false),
+        // Deleted, and made again under the same name.
+        (Some("a third"), false),
+        (Some("hash"), true),
+        (Some("other"), false),
+    ] {
+        known_by(what);
+        for token in [&shown, &kept] {
+            assert_eq!(show(&auth, token).await.is_ok(), expected, "{what:?}");
+        }
+    }
+    // It says nothing of what she is known by, nor that two are for the same.
+    let claims = |token: &str| -> Value {
+        let part = token.split('.').nth(1).unwrap();
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
+    let proof = |token: &str| claims(token)["proof"].as_str().unwrap().to_owned();
+    assert_ne!(proof(&shown), proof(&kept));
+    let nobody = issuer.mint(None, "service", &[]).await.unwrap();
+    assert_eq!(claims(nobody.token.expose()).get("proof"), None);
 }

@@ -14,7 +14,7 @@ use auth_token::issuer::{IssuerConfig, KeyKind};
 use registry_core::access::{Access, Action};
 use tempfile::TempDir;
 
-use crate::given::{pull, true_ambient};
+use crate::given::{alice, pull, true_ambient};
 
 /// What does not come within this time does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -116,7 +116,7 @@ fn issuer(folder: &Path, kind: KeyKind, by: By) -> Arc<Issuer> {
 }
 
 async fn token(issuer: &Issuer, service: &str, granted: &[Access]) -> String {
-    let minted = issuer.mint(Some("alice"), service, granted).await.unwrap();
+    let minted = issuer.mint(Some(alice()), service, granted).await.unwrap();
     minted.token.expose().clone()
 }
 

@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
-use auth_token::issuer::IssuerConfig;
+use auth_token::issuer::{IssuerConfig, Subject};
 use auth_token::{Config, Issuer, TokenAuth};
 use registry_core::Ambient;
 use registry_core::access::{
@@ -69,9 +69,19 @@ pub(crate) fn pull() -> Access {
     Access::repository(&"a/b".parse().unwrap(), Action::Pull)
 }
 
+/// What alice is known by.
+pub(crate) static HASH: LazyLock<Secret<Vec<u8>>> = LazyLock::new(|| Secret::new(b"hash".to_vec()));
+
+pub(crate) fn alice() -> Subject<'static> {
+    Subject {
+        name: "alice",
+        credential: &HASH,
+    }
+}
+
 /// A token for alice that lets her pull `a/b`.
 pub(crate) async fn token(issuer: &Issuer) -> String {
-    let minted = issuer.mint(Some("alice"), "service", &[pull()]).await;
+    let minted = issuer.mint(Some(alice()), "service", &[pull()]).await;
     minted.unwrap().token.expose().clone()
 }
 

@@ -11,7 +11,9 @@ use auth_token::{Issuer, OpenError, TokenAuth, scope};
 use registry_core::access::{Access, Action, Scheme};
 use serde_json::{Value, json};
 
-use crate::given::{ambient, is_believed, issuer, issuer_of, later, pull, realm, show, token};
+use crate::given::{
+    alice, ambient, is_believed, issuer, issuer_of, later, pull, realm, show, token,
+};
 
 fn verifying(issuer: &Arc<Issuer>) -> TokenAuth {
     TokenAuth::of_issuer(issuer, realm(), "service", ambient())
@@ -31,7 +33,7 @@ async fn a_token_says_who_and_what_and_we_believe_it() {
             wanted.unwrap(),
             |access| !matches!(access, Access::Repository { action, .. } if *action == Action::Delete),
         );
-        let minted = issuer.mint(Some("alice"), "service", &granted).await;
+        let minted = issuer.mint(Some(alice()), "service", &granted).await;
         let minted = minted.unwrap();
         assert_eq!(minted.scope, "repository:a/b:pull,push registry:catalog:*");
         let identity = show(&auth, minted.token.expose()).await.unwrap();
@@ -49,7 +51,7 @@ async fn a_token_says_who_and_what_and_we_believe_it() {
 async fn an_answer_has_what_both_ways_of_asking_want() {
     let folder = tempfile::tempdir().unwrap();
     let issuer = issuer(folder.path());
-    let minted = issuer.mint(Some("alice"), "service", &[pull()]).await;
+    let minted = issuer.mint(Some(alice()), "service", &[pull()]).await;
     let minted = minted.unwrap();
     let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     let answer = read(minted.to_json(None).expose());
@@ -78,7 +80,7 @@ async fn a_token_is_for_one_service_and_no_longer_than_it_lives() {
     let folder = tempfile::tempdir().unwrap();
     let issuer = issuer(folder.path());
     let auth = verifying(&issuer);
-    let other = issuer.mint(Some("alice"), "other", &[]).await;
+    let other = issuer.mint(Some(alice()), "other", &[]).await;
     assert_eq!(other.unwrap_err(), MintError::Service);
     let elsewhere = TokenAuth::of_issuer(&issuer, realm(), "elsewhere", ambient());
     assert!(!is_believed(&elsewhere, &token(&issuer).await).await);
@@ -102,7 +104,7 @@ async fn the_longest_token_that_can_be_asked_for_is_believed() {
         .collect();
     let wanted = scope::requested([parts.join(" ").as_str()]).unwrap();
     assert_eq!(wanted.len(), 3 * 64);
-    let minted = issuer.mint(Some("alice"), "service", &wanted).await;
+    let minted = issuer.mint(Some(alice()), "service", &wanted).await;
     let token = minted.unwrap().token.expose().clone();
     assert!(
         is_believed(&verifying(&issuer), &token).await,
@@ -122,7 +124,7 @@ async fn a_refresh_token_is_no_token_and_the_other_way_round() {
     };
     let refresh = issuer.refresh_token(holder, b"hash").unwrap();
     assert!(!is_believed(&verifying(&issuer), refresh.expose()).await);
-    let minted = issuer.mint(Some("alice"), "service", &[]).await.unwrap();
+    let minted = issuer.mint(Some(alice()), "service", &[]).await.unwrap();
     let read = issuer.read_refresh(&minted.token, "service", "docker");
     assert_eq!(read.unwrap_err(), RefreshError::Unknown);
 

@@ -11,7 +11,7 @@ use registry_core::{BoxError, Rules};
 
 use super::{Asked, Holder, Tokens};
 use crate::ambient::ambient;
-use crate::builtin::tokens::issuer::{self, IssuerConfig, KeyKind, MintError};
+use crate::builtin::tokens::issuer::{self, IssuerConfig, KeyKind, MintError, Subject};
 use crate::builtin::tokens::{Issuer, TokenAuth, WithBasic, scope};
 use crate::config::TokenService;
 use crate::error::ApiError;
@@ -26,6 +26,25 @@ pub(crate) struct Own {
     rules: Arc<Rules>,
     path: String,
     service: String,
+}
+
+/// Who asks for a token.
+struct Known {
+    who: Identity,
+    /// What a user is known by: what the tokens hang on.
+    credential: Option<Secret<Vec<u8>>>,
+}
+
+impl Known {
+    /// Nobody in particular, or a user whose tokens have something to hang on.
+    fn subject(&self) -> Result<Option<Subject<'_>>, ApiError> {
+        match (&self.who.name, &self.credential) {
+            (None, _) => Ok(None),
+            (Some(name), Some(credential)) => Ok(Some(Subject { name, credential })),
+            // Whoever was not there a moment ago.
+            (Some(_), None) => Err(ApiError::Unavailable),
+        }
+    }
 }
 
 impl Own {
@@ -64,7 +83,7 @@ impl Own {
         holder: Holder,
         service: &str,
         client: &str,
-    ) -> Result<Identity, ApiError> {
+    ) -> Result<Known, ApiError> {
         match holder {
             Holder::Caller(caller) => self.caller(&caller).await,
             Holder::Refresh { token, address } => {
@@ -78,22 +97,27 @@ impl Own {
                 let known = self.users.credential(refresh.subject()).await;
                 let known = known.ok_or_else(|| refused(&"there is no such user"))?;
                 let name = refresh.prove(known.expose()).map_err(|why| refused(&why))?;
-                Ok(Identity::named(name, Scheme::Basic))
+                let who = Identity::named(name, Scheme::Basic);
+                let credential = Some(known);
+                Ok(Known { who, credential })
             }
         }
     }
 
     /// Someone with a password; or nobody, where nobody may do something.
-    async fn caller(&self, caller: &Caller) -> Result<Identity, ApiError> {
+    async fn caller(&self, caller: &Caller) -> Result<Known, ApiError> {
         match &caller.credentials {
             Credentials::Basic { user, password }
                 if user.is_empty() && password.expose().is_empty() =>
             {
                 self.nobody()
             }
-            Credentials::Basic { .. } => {
-                let known = self.users.authenticate(caller).await;
-                known.map_err(|error| match error {
+            Credentials::Basic { user, .. } => {
+                // Before the password is: one that is changed meanwhile must not be what a token
+                // hangs on that was given for the old one.
+                let credential = self.users.credential(user).await;
+                let who = self.users.authenticate(caller).await;
+                let who = who.map_err(|error| match error {
                     AuthError::Challenge(_) => self.asking(),
                     AuthError::Throttled { retry_after } => ApiError::Throttled { retry_after },
                     error => {
@@ -101,16 +125,20 @@ impl Own {
                         tracing::error!(error, "authentication failed");
                         ApiError::Unavailable
                     }
-                })
+                })?;
+                Ok(Known { who, credential })
             }
             Credentials::Anonymous => self.nobody(),
             _ => Err(self.asking()),
         }
     }
 
-    fn nobody(&self) -> Result<Identity, ApiError> {
+    fn nobody(&self) -> Result<Known, ApiError> {
         match self.rules.name_anonymous() {
-            true => Ok(Identity::anonymous()),
+            true => Ok(Known {
+                who: Identity::anonymous(),
+                credential: None,
+            }),
             false => Err(self.asking()),
         }
     }
@@ -124,14 +152,13 @@ impl Own {
     }
 
     /// What stands for the password of a user at this service, with this client.
-    async fn refresh(&self, subject: &str, service: &str, client: &str) -> Option<Secret<String>> {
+    fn refresh(&self, of: Subject<'_>, service: &str, client: &str) -> Option<Secret<String>> {
         let holder = issuer::Holder {
-            subject,
+            subject: of.name,
             service,
             client,
         };
-        let known = self.users.credential(subject).await?;
-        self.issuer.refresh_token(holder, known.expose())
+        self.issuer.refresh_token(holder, of.credential.expose())
     }
 
     /// What is allowed of what is asked for. Only this registry can keep who may create from moving
@@ -185,10 +212,11 @@ impl Tokens for Own {
             Holder::Refresh { token, .. } => Some(token.clone()),
             Holder::Caller(_) => None,
         };
-        let who = self.identity(asked.holder, &service, &asked.client).await?;
-        let granted = self.granted(&who, &service, wanted);
-        let name = who.name.as_deref();
-        let minted = self.issuer.mint(name, &service, &granted).await;
+        let known = self.identity(asked.holder, &service, &asked.client);
+        let known = known.await?;
+        let subject = known.subject()?;
+        let granted = self.granted(&known.who, &service, wanted);
+        let minted = self.issuer.mint(subject, &service, &granted).await;
         let minted = minted.map_err(|error| match error {
             MintError::Service => NO_SERVICE,
             error => {
@@ -196,11 +224,9 @@ impl Tokens for Own {
                 ApiError::Unavailable
             }
         })?;
-        let refresh = match (again, name) {
+        let refresh = match (again, subject) {
             (Some(again), _) => Some(again),
-            (None, Some(user)) if asked.offline => {
-                self.refresh(user, &service, &asked.client).await
-            }
+            (None, Some(user)) if asked.offline => self.refresh(user, &service, &asked.client),
             _ => None,
         };
         Ok(minted.to_json(refresh.as_ref()))

@@ -342,6 +342,44 @@ fn who_is_gone_is_gone_with_the_tokens() {
 }
 
 #[test]
+fn a_token_ends_with_the_password_it_was_given_for_and_with_its_user() {
+    let server = start();
+    let scope = "repository:public/a:pull";
+    let path = server.root.path().join("htpasswd");
+    let users_are = |lines: &str| {
+        fs::write(&path, lines).unwrap();
+        server.process.signal("HUP");
+    };
+    let is_over = |token: &str| {
+        let answer = with(&server, "GET", "/v2/", token);
+        (answer.status == 401).then_some(())
+    };
+    let (alice, bob) = (token(&server, ALICE, scope), token(&server, BOB, scope));
+    assert_eq!(with(&server, "GET", "/v2/", &alice).status, 200);
+    assert_eq!(with(&server, "GET", "/v2/", &bob).status, 200);
+    let before = fs::read_to_string(&path).unwrap();
+    let of_bob = before.lines().find(|line| line.starts_with("bob:"));
+    let of_alice = lines(&[("alice", "new")]);
+    users_are(&format!("{of_alice}{}\n", of_bob.unwrap()));
+    crate::process::wait_for(|| is_over(&alice));
+    assert_eq!(with(&server, "GET", "/v2/", &bob).status, 200, "as before");
+    let alice = token(&server, Some(("alice", "new")), scope);
+    assert_eq!(with(&server, "GET", "/v2/", &alice).status, 200);
+    // Gone, and somebody else under the same name.
+    users_are(&of_alice);
+    crate::process::wait_for(|| is_over(&bob));
+    users_are(&lines(USERS));
+    crate::process::wait_for(|| (ask(&server, BOB, "service=here").status == 200).then_some(()));
+    let refused = with(&server, "GET", "/v2/", &bob);
+    refused.expect(401, "UNAUTHORIZED");
+    let challenge = refused.header("www-authenticate");
+    assert!(
+        challenge.ends_with(",error=\"invalid_token\""),
+        "{challenge}"
+    );
+}
+
+#[test]
 fn wrong_passwords_are_asked_for_again_and_tell_nothing() {
     let server = start();
     for (user, password) in [("alice", "x"), ("eve", "x"), ("alice", "")] {
