@@ -41,10 +41,14 @@ impl Rules {
     /// Whether they give anything to those who do not say who they are.
     #[must_use]
     pub fn name_anonymous(&self) -> bool {
-        let rules = self.rules.iter().flat_map(|(rules, _)| rules);
-        rules
-            .flat_map(|rule| &rule.who)
-            .any(|who| *who == Who::Anonymous)
+        self.first_for_anonymous().is_some()
+    }
+
+    /// The number of the first rule that does, from zero.
+    #[must_use]
+    pub fn first_for_anonymous(&self) -> Option<usize> {
+        let mut rules = self.rules.iter().flat_map(|(rules, _)| rules);
+        rules.position(|rule| rule.who.contains(&Who::Anonymous))
     }
 
     /// All of `required`, or a refusal. `optional` joins the scope of a challenge and is

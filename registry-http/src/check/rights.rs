@@ -81,6 +81,12 @@ fn answer(
         _ => None,
     };
     let text = match (&rule, decided) {
+        (Some(rule), _) if is_by_others(config) => {
+            format!("{user} may {what} where a token of `auth.token` says so, by {rule}")
+        }
+        (None, Some(_)) if is_by_others(config) => {
+            format!("{user} may {what} where a token of `auth.token` says so: there are no rules")
+        }
         (Some(rule), _) => format!("{user} may {what}, by {rule}"),
         (None, Some(_)) => format!("{user} may {what}: there are no rules"),
         (None, None) => format!(
@@ -93,6 +99,14 @@ fn answer(
         text,
         rule,
     }
+}
+
+/// Whether rights are given by another service, and the rules take some of them away.
+fn is_by_others(config: &Config) -> bool {
+    config
+        .auth
+        .as_ref()
+        .is_some_and(|auth| auth.kind == "token")
 }
 
 /// Where half of what was asked is given.

@@ -168,6 +168,11 @@ impl Layers {
         }
         &self.base
     }
+
+    /// What this key is called, and where it stands.
+    pub(crate) fn named(&self, path: &[&str]) -> String {
+        format!("`{}` ({})", path.join("."), self.origin(path))
+    }
 }
 
 /// The value under these keys.

@@ -181,9 +181,7 @@ impl Config {
     /// What a rule is called, by its number, and where it stands.
     pub(crate) fn rule_at(&self, rule: usize) -> String {
         let rule = rule.to_string();
-        let path = ["extensions", "access", "rules", &rule];
-        let (name, origin) = (path.join("."), self.layers.origin(&path));
-        format!("`{name}` ({origin})")
+        self.layers.named(&["extensions", "access", "rules", &rule])
     }
 
     /// Reads the source, and puts `REGISTRY_*` variables over it.

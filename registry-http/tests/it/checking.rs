@@ -293,7 +293,7 @@ version: 0.1
 storage: {inmemory: }
 auth: {htpasswd: {realm: a, path: b}}
 extensions:
-  token: {enabled: false}
+  token: {keys: ./keys}
   access:
     rules:
       - {who: [anonymous], repositories: ['public/*'], actions: [pull]}
@@ -365,6 +365,18 @@ extensions:
     assert_eq!(json["allowed"], true);
     let (code, _) = ask(&["--as", "bob"]);
     assert_eq!(code, Some(1));
+
+    // Nobody is anybody without a token, which is not ours to know.
+    let by_others = config.replace("  token: {keys: ./keys}\n", "").replace(
+        "{htpasswd: {realm: a, path: b}}",
+        "{token: {realm: a, service: b, issuer: c, jwks: d}}",
+    );
+    fs::write(dir.path().join("config.yml"), by_others).unwrap();
+    let (code, said) = ask(&["--may", "pull", "public/a"]);
+    let first = "`extensions.access.rules.0` (config.yml:7:9)";
+    let expected =
+        format!("anonymous may pull public/a where a token of `auth.token` says so, by {first}\n");
+    assert_eq!((code, said), (Some(0), expected));
 }
 
 /// Checks beside a server, which is no problem; what it says of what is in use, in the words of a

@@ -98,6 +98,17 @@ pub(super) fn token_service(
     let asked = raw.enabled.unwrap_or_else(|| raw.says_something());
     let users = auth.filter(|auth| auth.kind != "token");
     let needed = rules.name_anonymous() && users.is_some() && raw.enabled != Some(false);
+    if raw.enabled == Some(false)
+        && users.is_some_and(|users| users.kind == "htpasswd")
+        && let Some(rule) = rules.first_for_anonymous()
+    {
+        let rule = layers.named(&["extensions", "access", "rules", &rule.to_string()]);
+        let message = format!(
+            "nobody can be the `anonymous` of {rule} where there are passwords and no tokens: \
+             leave this out, or what that rule gives to `anonymous`"
+        );
+        return Err(layers.refuse(&path("enabled"), message));
+    }
     if !asked && !needed {
         return Ok(None);
     }

@@ -149,6 +149,20 @@ fn tokens_are_made_where_a_key_or_a_rule_asks_for_them() {
         "there is nobody to be"
     );
     let off = format!("{users}{rule}, token: {{enabled: false}}}}");
+    let off = of(&off).unwrap_err().to_string();
+    assert!(
+        off.starts_with("`extensions.token.enabled` (config.yml:4:"),
+        "{off}"
+    );
+    assert!(
+        off.contains("the `anonymous` of `extensions.access.rules.0` (config.yml:4:"),
+        "{off}"
+    );
+    let others = rule.replace("anonymous", "authenticated");
+    let off = format!("{users}{others}, token: {{enabled: false}}}}");
+    assert_eq!(of(&off).unwrap(), None);
+    // One that knows anonymous callers without tokens.
+    let off = format!("auth: {{mine: {{a: b}}}}\n{rule}, token: {{enabled: false}}}}");
     assert_eq!(of(&off).unwrap(), None);
     let asked = of(&format!("{users}{rule}}}")).unwrap().unwrap();
     assert_eq!(
