@@ -48,6 +48,18 @@ pub enum Unusable {
     Cost(u32),
 }
 
+/// What comes of comparing a password with a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compared {
+    /// It is the one.
+    Right,
+    /// Another program would take it for the one: all that bcrypt looks at is right, and there is
+    /// more.
+    Longer,
+    /// It is not.
+    Wrong,
+}
+
 /// Why a password cannot be anybody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -119,16 +131,27 @@ impl Hash {
     }
 
     /// Whether this is the password. It takes 2^cost steps, whatever comes out. What is longer
-    /// than [`MAX_PASSWORD`] is compared up to there, as Apache and Go do: a hash of a long
-    /// password that another program made goes on working.
+    /// than [`MAX_PASSWORD`] is nobody's, other than for Apache and Go, which pass over the rest:
+    /// there a part of the password is enough.
     #[must_use]
     pub fn matches(&self, password: &[u8]) -> bool {
+        self.compare(password) == Compared::Right
+    }
+
+    /// The same, with what it is that does not match.
+    pub(crate) fn compare(&self, password: &[u8]) -> Compared {
         let found = sum(password, self.cost, self.salt);
         let differing = found
             .iter()
             .zip(&self.sum)
             .fold(0, |all, (a, b)| all | (a ^ b));
-        differing == 0 && check(password).is_ok()
+        if differing != 0 || check(password).is_err() {
+            Compared::Wrong
+        } else if password.len() > MAX_PASSWORD {
+            Compared::Longer
+        } else {
+            Compared::Right
+        }
     }
 
     /// 2 to the power of this are the steps it takes.
@@ -219,12 +242,20 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_compared_as_far_as_bcrypt_looks() {
+    fn what_is_longer_than_bcrypt_looks_is_not_the_password() {
         let longest = [b'p'; MAX_PASSWORD];
         let hash = Hash::make(&longest, 4, [1; 16]).unwrap();
         assert!(hash.matches(&longest));
-        assert!(hash.matches(&[b'p'; MAX_PASSWORD + 1]), "as Go and Apache");
-        assert!(!hash.matches(&[b'p'; MAX_PASSWORD - 1]));
+        for (password, expected) in [
+            ([b'p'; MAX_PASSWORD + 1].as_slice(), Compared::Longer),
+            (&[b'p'; MAX_PASSWORD - 1], Compared::Wrong),
+            (&[b'q'; MAX_PASSWORD + 1], Compared::Wrong),
+        ] {
+            assert_eq!(hash.compare(password), expected);
+            assert!(!hash.matches(password));
+        }
+        let with_nul = [longest.as_slice(), b"\0"].concat();
+        assert_eq!(hash.compare(&with_nul), Compared::Wrong);
     }
 
     #[test]

@@ -31,8 +31,8 @@ mod users;
 mod watch;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use hmac::{Hmac, KeyInit};
@@ -43,6 +43,7 @@ use serde::Deserialize;
 
 pub use self::create::Missing;
 pub use self::file::Malformed;
+use self::hash::Compared;
 pub use self::hash::{BadPassword, COSTS, DEFAULT_COST, Hash, MAX_PASSWORD, Unusable};
 use self::known::{Known, Standing};
 use self::limit::Limiter;
@@ -53,6 +54,9 @@ use self::watch::Watch;
 
 /// When there is no room for a login, the next try is for this much later.
 const CROWDED: Duration = Duration::from_secs(1);
+
+/// That someone's password is too long is told this far apart.
+const TELL: Duration = Duration::from_secs(60);
 
 /// Bytes of a user's name that the log shows.
 const SHOWN: usize = 100;
@@ -126,6 +130,8 @@ struct Shared {
     known: Known,
     limiter: Limiter,
     pool: Pool,
+    /// When it was last told that a password is too long.
+    told: Mutex<Option<SystemTime>>,
 }
 
 impl Htpasswd {
@@ -162,6 +168,7 @@ impl Htpasswd {
                 known: Known::new(key.clone()),
                 limiter: Limiter::new(config.failures, key),
                 pool: Pool::new(processors),
+                told: Mutex::default(),
             }),
         })
     }
@@ -218,9 +225,13 @@ impl Shared {
             tracing::debug!(user = shown(user), "compared a password with a hash");
         }
         match compared {
-            Ok(true) if is_there => {
+            Ok(Compared::Right) if is_there => {
                 claim.verified((self.ambient.now)());
                 Ok(true)
+            }
+            Ok(Compared::Longer) if is_there => {
+                self.tell_of_longer(user);
+                Ok(false)
             }
             Ok(_) => Ok(false),
             Err(NotRun::Full) => Err(AuthError::Throttled {
@@ -237,18 +248,34 @@ impl Shared {
         hash: Hash,
         password: String,
         caller: &Caller,
-    ) -> Result<Result<bool, NotRun>, AuthError> {
+    ) -> Result<Result<Compared, NotRun>, AuthError> {
         let network = Network::of(caller.address);
         let culprit = self.limiter.culprit(network, user);
         let begun = self.limiter.begin(&culprit, (self.ambient.now)());
         begun.map_err(|retry_after| AuthError::Throttled { retry_after })?;
         let compared = self.pool.compare(network, hash, password).await;
         match compared {
-            Ok(true) => self.limiter.succeed(&culprit),
-            Ok(false) => {}
+            Ok(Compared::Right) => self.limiter.succeed(&culprit),
+            Ok(_) => {}
             Err(_) => self.limiter.withdraw(&culprit),
         }
         Ok(compared)
+    }
+
+    /// Someone who got in elsewhere is to know why not here; but not with every try.
+    fn tell_of_longer(&self, user: &str) {
+        let now = (self.ambient.now)();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back is not to keep it quiet.
+        let is_fresh = |at: &SystemTime| now.duration_since(*at).is_ok_and(|since| since < TELL);
+        if !told.as_ref().is_some_and(is_fresh) {
+            *told = Some(now);
+            tracing::warn!(
+                user = shown(user),
+                "a login failed: the password is longer than the {MAX_PASSWORD} bytes that bcrypt \
+                 looks at, and would do without the rest; give the user a shorter one"
+            );
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use registry_core::BoxError;
 use tokio::sync::Semaphore;
 
-use crate::hash::Hash;
+use crate::hash::{Compared, Hash};
 use crate::network::Network;
 
 /// Logins that run or wait.
@@ -69,13 +69,17 @@ impl Pool {
         network: Network,
         hash: Hash,
         password: String,
-    ) -> Result<bool, NotRun> {
+    ) -> Result<Compared, NotRun> {
         let _place = self.enter(network).ok_or(NotRun::Full)?;
         self.run(&self.anybody, hash, password).await
     }
 
     /// Compares past the queue: for credentials that were right before.
-    pub(crate) async fn compare_known(&self, hash: Hash, password: String) -> Result<bool, NotRun> {
+    pub(crate) async fn compare_known(
+        &self,
+        hash: Hash,
+        password: String,
+    ) -> Result<Compared, NotRun> {
         self.run(&self.known, hash, password).await
     }
 
@@ -84,7 +88,7 @@ impl Pool {
         permits: &Arc<Semaphore>,
         hash: Hash,
         password: String,
-    ) -> Result<bool, NotRun> {
+    ) -> Result<Compared, NotRun> {
         let permit = Arc::clone(permits).acquire_owned().await;
         let permit = permit.map_err(|error| NotRun::Failed(error.into()))?;
         let runs = Arc::clone(&self.runs);
@@ -92,7 +96,7 @@ impl Pool {
             // Kept until the end, whether or not anyone still waits for it.
             let _permit = permit;
             runs.fetch_add(1, Ordering::Relaxed);
-            hash.matches(password.as_bytes())
+            hash.compare(password.as_bytes())
         };
         let compared = tokio::task::spawn_blocking(compare).await;
         compared.map_err(|error| NotRun::Failed(error.into()))
@@ -153,7 +157,7 @@ mod tests {
     async fn at_least_one_runs_and_each_run_is_counted() {
         let pool = Pool::new(1);
         let hash = Hash::make(b"right", 4, [0; 16]).unwrap();
-        for (password, expected) in [("right", true), ("wrong", false)] {
+        for (password, expected) in [("right", Compared::Right), ("wrong", Compared::Wrong)] {
             let password = password.to_owned();
             assert_eq!(
                 pool.compare(Network::of(None), hash, password.clone())

@@ -24,8 +24,6 @@ async fn who_has_the_password_is_in_and_nobody_else() {
         assert_eq!(fixture.login(user, password).await, In, "{user}");
     }
     let longer = "p".repeat(MAX_PASSWORD + 1);
-    // As Go and Apache compare.
-    assert_eq!(fixture.login("long", &longer).await, In);
     for (user, password) in [
         ("alice", "open Sesame"),
         ("alice", "open sesame "),
@@ -33,6 +31,7 @@ async fn who_has_the_password_is_in_and_nobody_else() {
         ("alice", "\0"),
         ("alice", "open sesame\0"),
         ("alice", &longer),
+        ("long", &longer),
         ("Alice", "open sesame"),
         ("alice ", "open sesame"),
         ("", "open sesame"),
@@ -47,6 +46,30 @@ async fn who_has_the_password_is_in_and_nobody_else() {
             "{user} {password}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_password_with_more_behind_it_costs_what_a_wrong_one_costs_and_counts_as_one() {
+    let long = "p".repeat(MAX_PASSWORD);
+    let longer = "p".repeat(MAX_PASSWORD + 1);
+    let fixture = Fixture::new(clock!(), &[("long", &long)]);
+    for (n, (user, password)) in [("long", &longer), ("nobody", &longer), ("long", &longer)]
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(fixture.login(user, password).await, Out);
+        assert_eq!(
+            fixture.users.comparisons(),
+            n as u64 + 1,
+            "none is remembered"
+        );
+    }
+    // It forgives no failures, other than the right one.
+    for _ in 2..10 {
+        assert_eq!(fixture.login("long", &longer).await, Out);
+    }
+    let waits = fixture.login("long", &longer).await;
+    assert!(matches!(waits, Wait(_)), "{waits:?}");
 }
 
 #[tokio::test]

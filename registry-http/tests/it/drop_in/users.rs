@@ -12,6 +12,7 @@ proved_by! {
     auth_htpasswd: htpasswd::nothing_is_answered_to_who_is_not_let_in,
         htpasswd::a_login_is_one_comparison_for_who_is_there_and_who_is_not;
     auth_htpasswd_lines: file::odd_lines_are_named_and_the_others_log_in;
+    auth_htpasswd_long: file::a_password_with_more_behind_it_is_refused_and_told_of;
     auth_htpasswd_missing: file::a_missing_file_is_made_and_its_password_told_once;
     auth_htpasswd_change: file::users_change_by_a_rename_a_swapped_link_and_a_signal,
         file::a_broken_file_leaves_the_users_and_is_told_once;

@@ -75,6 +75,29 @@ pub(crate) fn odd_lines_are_named_and_the_others_log_in() {
     assert!(!log.contains("apr1"), "{log}");
 }
 
+pub(crate) fn a_password_with_more_behind_it_is_refused_and_told_of() {
+    let server = Server::start("inmemory");
+    let long = "secretly".repeat(9);
+    rename_over(&file(&server), &lines(&[("alice", &long)]));
+    let server = restart(server);
+    assert_eq!(login(&server, "alice", &long), 200);
+    let longer = long.clone() + "!";
+    for (user, password) in [("nobody", &longer), ("alice", &longer), ("alice", &longer)] {
+        assert_eq!(login(&server, user, password), 401);
+    }
+    assert_eq!(login(&server, "alice", ""), 401);
+    let told = "longer than the 72 bytes that bcrypt looks at";
+    server.process.log.wait(told);
+    // Whatever is told of a request is told before its answer.
+    assert_eq!(super::comparisons(&server), 4);
+    assert_eq!(server.process.log.count(told), 1);
+    let log = server.process.log.lines().join("\n");
+    assert!(
+        log.contains("user=alice") && !log.contains("secretly"),
+        "{log}"
+    );
+}
+
 pub(crate) fn a_missing_file_is_made_and_its_password_told_once() {
     let server = restart(Server::start("inmemory"));
     let log = server.process.log.lines().join("\n");
