@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -209,6 +210,14 @@ async fn expect_carol(fixture: &Fixture) {
     assert_eq!(fixture.login("bob", "b").await, In);
 }
 
+/// Makes the path lead to a file of this name beside it.
+fn swap_link(path: &Path, name: &str, text: &str) {
+    let next = path.with_extension("link");
+    fs::write(path.with_file_name(name), text).unwrap();
+    symlink(name, &next).unwrap();
+    fs::rename(next, path).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_in_every_version_is_never_kept_out_by_a_rewrite() {
     let fixture = Fixture::new(clock!(), BEFORE);
@@ -224,9 +233,11 @@ async fn whoever_is_in_every_version_is_never_kept_out_by_a_rewrite() {
         move || {
             for n in 0..1000 {
                 let text = &versions[n % 2];
-                match n % 4 < 2 {
-                    true => rename_over(&path, text),
-                    false => fs::write(&path, text).unwrap(),
+                match n / 2 % 3 {
+                    0 => rename_over(&path, text),
+                    1 => swap_link(&path, &format!("users-{}", n % 2), text),
+                    // Through the link.
+                    _ => fs::write(&path, text).unwrap(),
                 }
             }
             done.store(true, Ordering::SeqCst);
