@@ -74,9 +74,8 @@ impl Signer {
 
     pub(crate) fn public(&self) -> PublicKey {
         match self {
-            Self::Rsa(pair) => {
-                let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
-                let info = SubjectPublicKeyInfoOwned::from_der(der.as_ref()).unwrap();
+            Self::Rsa(_) => {
+                let info = SubjectPublicKeyInfoOwned::from_der(&self.public_der()).unwrap();
                 PublicKey::from_spki(&info).unwrap()
             }
             Self::P384(pair) => point(Curve::P384, pair.public_key().as_ref()),
@@ -86,6 +85,15 @@ impl Signer {
                 PublicKey::new(Parts::Shared(secret)).unwrap()
             }
         }
+    }
+
+    /// The public key of RSA, as files have it.
+    pub(crate) fn public_der(&self) -> Vec<u8> {
+        let Self::Rsa(pair) = self else {
+            panic!("not of RSA");
+        };
+        let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        der.as_ref().to_vec()
     }
 
     pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {

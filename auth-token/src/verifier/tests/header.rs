@@ -60,7 +60,13 @@ fn a_public_key_is_no_shared_secret() {
     let header = json!({"alg": "HS256", "kid": "trusted"});
     let public = registry.signer.public();
     let n = public.members().pop().unwrap().1;
-    for secret in [n.into_bytes(), b"trusted".to_vec()] {
+    let der = registry.signer.public_der();
+    let pem = format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        STANDARD.encode(&der)
+    );
+    let texts = [n, pem.trim_end().to_owned(), pem].map(String::into_bytes);
+    for secret in texts.into_iter().chain([der, b"trusted".to_vec()]) {
         let token = Signer::Shared(secret).token(&header, &claims());
         assert_eq!(
             registry.verify(&token).unwrap_err(),
