@@ -51,6 +51,8 @@ mod refusals;
 mod robustness;
 mod rules;
 mod server;
+#[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
+mod sessions;
 mod sockets;
 mod stalled;
 #[cfg(feature = "fs")]
