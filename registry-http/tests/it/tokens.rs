@@ -2,6 +2,7 @@
 
 pub(crate) mod believed;
 pub(crate) mod fetched;
+mod forged;
 mod secrets;
 mod shapes;
 
