@@ -1,10 +1,19 @@
 //! Who asks, what for, and how one may prove who one is. Plain data in, a decision out.
 
+mod certificate;
+mod distinguished;
+
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+pub use self::certificate::{
+    AlternativeName, Certificate, CertificateName, CertificateNameError, Fingerprint,
+};
+pub use self::distinguished::{Attribute, DistinguishedName, NameError};
 
 use crate::BoxError;
 use crate::name::RepositoryName;
@@ -89,6 +98,8 @@ pub struct Caller {
     pub credentials: Credentials,
     /// Where it comes from, if that is an address at all.
     pub address: Option<IpAddr>,
+    /// What its connection proved, if it did; the rules look at it, whoever the scheme says this is.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Caller {
@@ -98,6 +109,7 @@ impl Caller {
         Self {
             credentials,
             address,
+            certificate: None,
         }
     }
 }
@@ -165,6 +177,9 @@ pub struct Identity {
     pub scheme: Scheme,
     /// What a token carries; without one the rules alone decide.
     pub granted: Option<Vec<Access>>,
+    /// A certificate that the same client has proved to have. It is not the user's: each has what
+    /// the rules give to it, and a token limits what its user has.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Identity {
@@ -176,6 +191,7 @@ impl Identity {
             groups: Vec::new(),
             scheme: Scheme::Anonymous,
             granted: None,
+            certificate: None,
         }
     }
 
@@ -187,7 +203,37 @@ impl Identity {
             groups: Vec::new(),
             scheme,
             granted: None,
+            certificate: None,
         }
+    }
+
+    /// The same, with a certificate beside it, which says who it is if nothing else does.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: Arc<Certificate>) -> Self {
+        if self.scheme == Scheme::Anonymous {
+            self.scheme = Scheme::Certificate;
+        }
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// Who it is, for people to read: the user, or else the certificate as a rule names it.
+    #[must_use]
+    pub fn actor(&self) -> Option<String> {
+        let certificate = || Some(self.certificate.as_ref()?.to_string());
+        self.name.clone().or_else(certificate)
+    }
+
+    /// What stays the same from one request to the next, also when a certificate was renewed, and
+    /// is no other's: for what is kept for someone. `None` for nobody in particular.
+    #[must_use]
+    pub fn principal(&self) -> Option<String> {
+        let certificate = || {
+            let id = self.certificate.as_ref()?.id()?;
+            Some(format!("{}{id}", CertificateName::PREFIX))
+        };
+        let user = self.name.as_ref().filter(|name| !name.is_empty());
+        user.map(|name| format!("user:{name}")).or_else(certificate)
     }
 }
 
@@ -271,6 +317,19 @@ pub enum AuthError {
         /// After how long.
         retry_after: Duration,
     },
+}
+
+/// The bytes of a text in hexadecimal; there is at least one.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |digit: &u8| char::from(*digit).to_digit(16);
+    let pairs = text.as_bytes().chunks(2);
+    let bytes = pairs.map(|pair| match pair {
+        [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),
+        _ => None,
+    });
+    bytes
+        .collect::<Option<Vec<_>>>()
+        .filter(|bytes| !bytes.is_empty())
 }
 
 /// The authenticator of a registry without `auth`: everyone is anonymous, credentials are not

@@ -70,13 +70,13 @@ impl EventSink for NoEvents {
 impl Event {
     /// Of an action on content.
     #[must_use]
-    pub fn new(action: EventAction, repository: &RepositoryName, actor: Option<&str>) -> Self {
+    pub fn new(action: EventAction, repository: &RepositoryName, actor: Option<String>) -> Self {
         Self {
             action,
             repository: repository.clone(),
             target: None,
             tag: None,
-            actor: actor.map(str::to_owned),
+            actor,
         }
     }
 

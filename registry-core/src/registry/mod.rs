@@ -224,7 +224,7 @@ impl Repository {
     }
 
     fn event(&self, action: EventAction) -> Event {
-        Event::new(action, &self.name, self.grant.who().name.as_deref())
+        Event::new(action, &self.name, self.grant.who().actor())
     }
 
     fn emit(&self, event: Event) {

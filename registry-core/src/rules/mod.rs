@@ -6,7 +6,8 @@ mod rule;
 use std::sync::Arc;
 
 pub use self::pattern::{NamePattern, PatternError, TagPattern};
-pub use self::rule::{Groups, Immutable, Right, Rule, UnknownRight, UnknownWho, Who};
+use self::rule::Party;
+pub use self::rule::{Groups, Immutable, Member, Right, Rule, UnknownRight, UnknownWho, Who};
 use crate::access::{Access, Action, Identity, Scheme};
 use crate::name::RepositoryName;
 
@@ -51,6 +52,15 @@ impl Rules {
         rules.position(|rule| rule.who.contains(&Who::Anonymous))
     }
 
+    /// Whether they give anything to a certificate by its name.
+    #[must_use]
+    pub fn name_certificates(&self) -> bool {
+        self.rules.iter().any(|(rules, groups)| {
+            let mut who = rules.iter().flat_map(|rule| &rule.who);
+            who.any(|who| who.names_certificate(groups))
+        })
+    }
+
     /// All of `required`, or a refusal. `optional` joins the scope of a challenge and is
     /// otherwise asked through the grant.
     ///
@@ -70,8 +80,8 @@ impl Rules {
             return Ok(grant);
         }
         Err(match grant.who.scheme {
-            Scheme::Basic | Scheme::Certificate => Refusal::Denied,
-            Scheme::Anonymous | Scheme::Bearer => Refusal::Challenge {
+            Scheme::Basic => Refusal::Denied,
+            Scheme::Anonymous | Scheme::Bearer | Scheme::Certificate => Refusal::Challenge {
                 scope: [required, optional].concat(),
             },
         })
@@ -86,8 +96,28 @@ impl Rules {
         right: Right,
         repository: Option<&RepositoryName>,
     ) -> Decision {
+        let decisions = Party::all(who).map(|party| self.decide_for(party, right, repository));
+        decisions
+            .min_by_key(|decision| match decision {
+                Decision::Open => 0,
+                Decision::Given { rule } => rule.saturating_add(1),
+                Decision::Denied => usize::MAX,
+            })
+            .unwrap_or(Decision::Denied)
+    }
+
+    fn decide_for(
+        &self,
+        who: Party<'_>,
+        right: Right,
+        repository: Option<&RepositoryName>,
+    ) -> Decision {
         let Some((rules, groups)) = &self.rules else {
-            return Decision::Open;
+            // Who is let in is decided by who authenticates users, who asks for no certificate.
+            return match who {
+                Party::User(_) => Decision::Open,
+                Party::Certificate(_) => Decision::Denied,
+            };
         };
         let mut all = rules.iter();
         match all.position(|rule| rule.gives(right, repository, who, groups)) {
@@ -96,13 +126,17 @@ impl Rules {
         }
     }
 
-    fn gives(&self, who: &Identity, right: Right, repository: Option<&RepositoryName>) -> bool {
-        self.decide(who, right, repository) != Decision::Denied
+    fn gives(&self, who: Party<'_>, right: Right, repository: Option<&RepositoryName>) -> bool {
+        self.decide_for(who, right, repository) != Decision::Denied
     }
 
     /// Whether someone may have this, whatever a token says.
     #[must_use]
     pub fn allow(&self, who: &Identity, access: &Access) -> bool {
+        Party::all(who).any(|party| self.allow_for(party, access))
+    }
+
+    fn allow_for(&self, who: Party<'_>, access: &Access) -> bool {
         match access {
             Access::Catalog => self.gives(who, Right::Catalog, None),
             Access::Repository { name, action } => match action {
@@ -116,10 +150,10 @@ impl Rules {
         }
     }
 
-    /// Whether someone may move a tag that is there to another digest.
+    /// Whether someone may move a tag that is there to another digest, whatever a token says.
     #[must_use]
     pub fn allow_moving_tags(&self, who: &Identity, name: &RepositoryName) -> bool {
-        self.gives(who, Right::Push, Some(name))
+        Party::all(who).any(|party| self.gives(party, Right::Push, Some(name)))
     }
 }
 
@@ -150,25 +184,41 @@ impl Grant {
     /// Asked by a mount for its source, by the catalog for each name.
     #[must_use]
     pub fn may(&self, access: &Access) -> bool {
-        let token = self.who.granted.as_deref();
-        token.is_none_or(|granted| granted.contains(access)) && self.rules.allow(&self.who, access)
+        Party::all(&self.who).any(|party| self.may_as(party, access))
+    }
+
+    fn may_as(&self, party: Party<'_>, access: &Access) -> bool {
+        Self::token_gives(party, access) && self.rules.allow_for(party, access)
+    }
+
+    /// A token is of its user alone.
+    fn token_gives(party: Party<'_>, access: &Access) -> bool {
+        match party {
+            Party::User(who) => {
+                let token = who.granted.as_deref();
+                token.is_none_or(|granted| granted.contains(access))
+            }
+            Party::Certificate(_) => true,
+        }
     }
 
     /// Asked by the catalog for each name. What lets someone list is no right to pull, and of what
     /// may be listed the rules alone decide: a token for that names no repository.
     #[must_use]
     pub fn may_see(&self, name: &RepositoryName) -> bool {
-        let lists = self.may(&Access::Catalog);
-        lists
-            && self
-                .rules
-                .allow(&self.who, &Access::repository(name, Action::Pull))
+        let pull = Access::repository(name, Action::Pull);
+        Party::all(&self.who)
+            .any(|party| self.may_as(party, &Access::Catalog) && self.rules.allow_for(party, &pull))
     }
 
     /// Asked by a push for a tag that is there already, with another digest.
     #[must_use]
     pub fn may_move_tags(&self, name: &RepositoryName) -> bool {
-        self.rules.allow_moving_tags(&self.who, name)
+        let push = Access::repository(name, Action::Push);
+        Party::all(&self.who).any(|party| {
+            // That there is a right to push is not enough: it may be the other's.
+            Self::token_gives(party, &push) && self.rules.gives(party, Right::Push, Some(name))
+        })
     }
 
     /// Whose it is.
@@ -187,165 +237,9 @@ pub enum Refusal {
         /// What was wanted.
         scope: Vec<Access>,
     },
-    /// Known by Basic or certificate, and the rules say no: 403 `DENIED`.
+    /// Known by Basic, and the rules say no: 403 `DENIED`.
     Denied,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access::Action;
-
-    #[test]
-    fn a_token_grants_what_it_carries_and_nothing_else() {
-        let rules = Arc::new(Rules::everything());
-        let pull = Access::repository(&"a".parse().unwrap(), Action::Pull);
-        let push = Access::repository(&"a".parse().unwrap(), Action::Push);
-        let mut who = Identity::named("alice", Scheme::Bearer);
-        who.granted = Some(vec![pull.clone()]);
-        let grant = rules
-            .authorize(who.clone(), std::slice::from_ref(&pull), &[])
-            .unwrap();
-        assert!(grant.may(&pull) && !grant.may(&push));
-        let refusal = rules.authorize(
-            who,
-            std::slice::from_ref(&push),
-            std::slice::from_ref(&pull),
-        );
-        assert_eq!(
-            refusal.unwrap_err(),
-            Refusal::Challenge {
-                scope: vec![push, pull]
-            }
-        );
-    }
-
-    fn rule(who: &[&str], names: &[&str], rights: &[&str]) -> Rule {
-        Rule::new(
-            who.iter().map(|text| text.parse().unwrap()).collect(),
-            names
-                .iter()
-                .map(|text| NamePattern::parse(text).unwrap())
-                .collect(),
-            rights.iter().map(|text| text.parse().unwrap()).collect(),
-        )
-    }
-
-    fn some_rules() -> Rules {
-        let mut groups = Groups::default();
-        groups.insert("dev", vec!["bob".to_owned()]);
-        Rules::only(
-            vec![
-                rule(&["anonymous"], &["public/**"], &["pull"]),
-                rule(
-                    &["authenticated"],
-                    &["${user}/**"],
-                    &["pull", "push", "delete"],
-                ),
-                rule(&["group:dev"], &["team/*"], &["pull", "create"]),
-                rule(
-                    &["user:root", "group:admins"],
-                    &["**"],
-                    &["pull", "push", "delete", "catalog"],
-                ),
-            ],
-            groups,
-        )
-    }
-
-    #[test]
-    fn rules_give_what_they_say_and_nothing_else() {
-        let rules = some_rules();
-        let of = |who: &Identity, name: &str| -> String {
-            let name = name.parse().unwrap();
-            let given = |right: &Right| {
-                let name = (*right != Right::Catalog).then_some(&name);
-                rules.decide(who, *right, name) != Decision::Denied
-            };
-            let rights: Vec<&str> = Right::ALL
-                .iter()
-                .filter(|right| given(right))
-                .map(|right| right.as_str())
-                .collect();
-            rights.join(" ")
-        };
-        let named = |name: &str| Identity::named(name, Scheme::Basic);
-        let nobody = Identity::anonymous();
-        assert_eq!(of(&nobody, "public/a"), "pull");
-        assert_eq!(of(&nobody, "public"), "");
-        assert_eq!(of(&nobody, "team/a"), "");
-        assert_eq!(
-            of(&named("bob"), "public/a"),
-            "pull",
-            "nothing is lost by logging in"
-        );
-        assert_eq!(of(&named("bob"), "bob/a"), "pull push delete");
-        assert_eq!(of(&named("bob"), "alice/a"), "");
-        assert_eq!(of(&named("bob"), "team/a"), "pull create");
-        assert_eq!(of(&named("alice"), "team/a"), "");
-        assert_eq!(of(&named("root"), "a"), "pull push delete catalog");
-        assert_eq!(
-            of(&named(""), "public/a"),
-            "pull",
-            "the empty name is nobody's"
-        );
-        let mut carol = named("carol");
-        carol.groups.push("admins".to_owned());
-        assert_eq!(of(&carol, "x/y"), "pull push delete catalog");
-        let bob = named("bob");
-        let team = "team/a".parse().unwrap();
-        assert_eq!(
-            rules.decide(&bob, Right::Create, Some(&team)),
-            Decision::Given { rule: 2 }
-        );
-        let access = |action| Access::repository(&team, action);
-        assert!(rules.allow(&bob, &access(Action::Push)) && !rules.allow_moving_tags(&bob, &team));
-        assert!(
-            !rules.allow(&bob, &access(Action::Delete)) && !rules.allow(&bob, &Access::Catalog)
-        );
-        assert!(rules.name_anonymous() && !Rules::everything().name_anonymous());
-    }
-
-    #[test]
-    fn a_token_never_widens_what_rules_give() {
-        let rules = Arc::new(some_rules());
-        let all: Vec<Access> = ["team/a", "bob/a"]
-            .iter()
-            .flat_map(|name| {
-                [Action::Pull, Action::Push, Action::Delete]
-                    .map(|action| Access::repository(&name.parse().unwrap(), action))
-            })
-            .collect();
-        let mut who = Identity::named("bob", Scheme::Bearer);
-        who.granted = Some(all.clone());
-        let grant = rules.authorize(who, &[], &[]).unwrap();
-        let may: Vec<bool> = all.iter().map(|access| grant.may(access)).collect();
-        assert_eq!(may, [true, true, false, true, true, true]);
-        assert!(!grant.may_move_tags(&"team/a".parse().unwrap()));
-        assert!(grant.may_move_tags(&"bob/a".parse().unwrap()));
-    }
-
-    #[test]
-    fn who_is_known_is_denied_and_others_are_asked_who_they_are() {
-        let rules = Arc::new(some_rules());
-        let push = Access::repository(&"public/a".parse().unwrap(), Action::Push);
-        let ask = |who| {
-            rules
-                .authorize(who, std::slice::from_ref(&push), &[])
-                .unwrap_err()
-        };
-        assert_eq!(ask(Identity::named("bob", Scheme::Basic)), Refusal::Denied);
-        let scope = vec![push.clone()];
-        assert_eq!(ask(Identity::anonymous()), Refusal::Challenge { scope });
-    }
-
-    #[test]
-    fn without_rules_everyone_may_do_everything() {
-        let rules = Arc::new(Rules::everything());
-        assert!(
-            rules
-                .authorize(Identity::anonymous(), &[Access::Catalog], &[])
-                .is_ok()
-        );
-    }
-}
+mod tests;

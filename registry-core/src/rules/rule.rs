@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::pattern::{NamePattern, TagPattern};
-use crate::access::{Identity, Scheme};
+use crate::access::{Certificate, CertificateName, CertificateNameError, Identity, Scheme};
 use crate::name::{RepositoryName, Tag};
 
 /// What a rule can give.
@@ -78,21 +78,60 @@ pub enum Who {
     User(String),
     /// Whoever is in a group.
     Group(String),
+    /// Whoever has the key of such a certificate.
+    Certificate(CertificateName),
+}
+
+/// One of the two that may stand behind a request. Each has what rules give to it by itself, so
+/// that none is ever taken for the other, and no token limits or widens what a certificate has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Party<'a> {
+    User(&'a Identity),
+    Certificate(&'a Certificate),
+}
+
+impl<'a> Party<'a> {
+    /// Both, or the one that is there.
+    pub(super) fn all(who: &'a Identity) -> impl Iterator<Item = Self> {
+        let certificate = who.certificate.as_deref().map(Party::Certificate);
+        std::iter::once(Party::User(who)).chain(certificate)
+    }
 }
 
 impl Who {
     /// Whether it is this one.
-    #[must_use]
-    pub fn is(&self, who: &Identity, groups: &Groups) -> bool {
+    fn is(&self, who: Party<'_>, groups: &Groups) -> bool {
+        match who {
+            Party::User(who) => self.is_user(who, groups),
+            Party::Certificate(certificate) => match self {
+                Self::Anonymous | Self::Authenticated => true,
+                Self::User(_) => false,
+                Self::Group(group) => groups.has_certificate(group, certificate),
+                Self::Certificate(name) => name.is(certificate),
+            },
+        }
+    }
+
+    fn is_user(&self, who: &Identity, groups: &Groups) -> bool {
         let name = who.name.as_deref().filter(|name| !name.is_empty());
         match (self, name) {
             (Self::Anonymous, _) => true,
-            (_, None) => false,
+            (Self::Certificate(_), _) | (_, None) => false,
             (Self::Authenticated, Some(_)) => who.scheme != Scheme::Anonymous,
             (Self::User(user), Some(name)) => user == name,
             (Self::Group(group), Some(name)) => {
-                who.groups.contains(group) || groups.has(group, name)
+                who.groups.contains(group) || groups.has_user(group, name)
             }
+        }
+    }
+
+    /// Whether it can be a certificate, by its own name or that of a group.
+    #[must_use]
+    pub fn names_certificate(&self, groups: &Groups) -> bool {
+        match self {
+            Self::Certificate(_) => true,
+            Self::Group(group) => groups.members(group).any(Member::is_certificate),
+            _ => false,
         }
     }
 }
@@ -106,7 +145,8 @@ impl FromStr for Who {
             None if text == "authenticated" => Ok(Self::Authenticated),
             Some(("user", name)) if !name.is_empty() => Ok(Self::User(name.to_owned())),
             Some(("group", name)) if !name.is_empty() => Ok(Self::Group(name.to_owned())),
-            _ => Err(UnknownWho(text.to_owned())),
+            Some(("certificate", _)) => Ok(Self::Certificate(text.parse()?)),
+            _ => Err(UnknownWho::Word(text.to_owned())),
         }
     }
 }
@@ -118,22 +158,62 @@ impl fmt::Display for Who {
             Self::Authenticated => f.write_str("authenticated"),
             Self::User(name) => write!(f, "user:{name}"),
             Self::Group(name) => write!(f, "group:{name}"),
+            Self::Certificate(name) => name.fmt(f),
         }
     }
 }
 
 /// A text that names nobody.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of anonymous, authenticated, user:NAME, group:NAME")]
-pub struct UnknownWho(String);
+#[non_exhaustive]
+pub enum UnknownWho {
+    /// No word or prefix is known.
+    #[error(
+        "{0:?} is none of anonymous, authenticated, user:NAME, group:NAME, certificate:KIND=VALUE"
+    )]
+    Word(String),
+    /// It is about a certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateNameError),
+}
+
+/// Who is in a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Member {
+    /// A user, by name.
+    User(String),
+    /// A certificate.
+    Certificate(CertificateName),
+}
+
+impl Member {
+    /// Whether it is a certificate, and no user.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        matches!(self, Self::Certificate(_))
+    }
+}
+
+impl FromStr for Member {
+    type Err = CertificateNameError;
+
+    /// A name, or what a rule says of a certificate.
+    fn from_str(text: &str) -> Result<Self, CertificateNameError> {
+        match text.starts_with(CertificateName::PREFIX) {
+            true => text.parse().map(Self::Certificate),
+            false => Ok(Self::User(text.to_owned())),
+        }
+    }
+}
 
 /// Groups that the configuration makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Groups(Vec<(String, Vec<String>)>);
+pub struct Groups(Vec<(String, Vec<Member>)>);
 
 impl Groups {
     /// Adds a group with its members.
-    pub fn insert(&mut self, group: impl Into<String>, members: Vec<String>) {
+    pub fn insert(&mut self, group: impl Into<String>, members: Vec<Member>) {
         self.0.push((group.into(), members));
     }
 
@@ -143,9 +223,19 @@ impl Groups {
         self.0.iter().any(|(known, _)| known == group)
     }
 
-    fn has(&self, group: &str, user: &str) -> bool {
-        let mut groups = self.0.iter().filter(|(known, _)| known == group);
-        groups.any(|(_, members)| members.iter().any(|member| member == user))
+    fn members(&self, group: &str) -> impl Iterator<Item = &Member> {
+        let groups = self.0.iter().filter(move |(known, _)| known == group);
+        groups.flat_map(|(_, members)| members)
+    }
+
+    fn has_user(&self, group: &str, user: &str) -> bool {
+        let mut members = self.members(group);
+        members.any(|member| matches!(member, Member::User(name) if name == user))
+    }
+
+    fn has_certificate(&self, group: &str, certificate: &Certificate) -> bool {
+        let mut members = self.members(group);
+        members.any(|member| matches!(member, Member::Certificate(name) if name.is(certificate)))
     }
 }
 
@@ -177,10 +267,14 @@ impl Rule {
         &self,
         right: Right,
         repository: Option<&RepositoryName>,
-        who: &Identity,
+        who: Party<'_>,
         groups: &Groups,
     ) -> bool {
-        let user = who.name.as_deref();
+        // A certificate is no user, whatever it calls itself.
+        let user = match who {
+            Party::User(who) => who.name.as_deref(),
+            Party::Certificate(_) => None,
+        };
         self.rights.contains(&right)
             && self.who.iter().any(|known| known.is(who, groups))
             && repository.is_none_or(|name| {

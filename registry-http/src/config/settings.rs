@@ -17,7 +17,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use self::access::{RawAccess, RawImmutable, immutable, rules};
+use self::access::{Known, RawAccess, RawImmutable, immutable, rules};
 pub use self::health::{FileCheck, Health, HttpCheck, Pace, TcpCheck};
 use self::health::{RawHealth, health};
 pub use self::http::{Debug, Http, Net};
@@ -127,7 +127,12 @@ impl Root {
         }
         self.storage.check(&driver.kind, &layers, &mut notes)?;
         let http = http(self.http, &layers, &mut notes)?;
-        let rules = rules(self.extensions.access, auth.is_some(), &layers)?;
+        let known = Known {
+            users: auth.is_some(),
+            // There is no TLS to verify any by.
+            certificates: false,
+        };
+        let rules = rules(self.extensions.access, known, &layers)?;
         let tokens = self.extensions.token;
         let tokens = token_service(tokens, &rules, auth.as_ref(), &driver, &http, &layers)?;
         Ok(Config {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use registry_core::Rules;
-use registry_core::rules::{Groups, Immutable, NamePattern, Right, Rule, TagPattern, Who};
+use registry_core::rules::{Groups, Immutable, Member, NamePattern, Right, Rule, TagPattern, Who};
 use serde::Deserialize;
 
 use super::super::ConfigError;
@@ -32,12 +32,22 @@ pub(super) struct RawImmutable {
     tags: Vec<String>,
 }
 
+/// Whom a registry can know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// Users, by whatever they log in with.
+    pub(super) users: bool,
+    /// Clients, by certificates that are verified.
+    pub(super) certificates: bool,
+}
+
+const NO_USERS: &str = "nobody can be that: there is no `auth`, such as `auth.htpasswd`";
+
+const NO_CERTIFICATES: &str = "nobody can be that: no certificates of clients are verified; \
+                               `http.tls.clientcas` says by whom they are";
+
 /// The rules, if there are any: an empty list is refused, since it can mean everything or nothing.
-pub(super) fn rules(
-    raw: RawAccess,
-    has_users: bool,
-    layers: &Layers,
-) -> Result<Rules, ConfigError> {
+pub(super) fn rules(raw: RawAccess, known: Known, layers: &Layers) -> Result<Rules, ConfigError> {
     let path = ["extensions", "access", "rules"];
     let rules = match raw.rules {
         Some(rules) if !rules.is_empty() => rules,
@@ -52,6 +62,17 @@ pub(super) fn rules(
     };
     let mut groups = Groups::default();
     for (name, members) in raw.groups {
+        let at = ["extensions", "access", "groups"];
+        let members = members.iter().enumerate().map(|(n, text)| {
+            let member: Result<Member, String> = text.parse().map_err(|error| format!("{error}"));
+            match member {
+                Ok(member) if member.is_certificate() && !known.certificates => {
+                    Err(item(layers, &at, (&name, n), NO_CERTIFICATES))
+                }
+                member => member.map_err(|error| item(layers, &at, (&name, n), error)),
+            }
+        });
+        let members = members.collect::<Result<_, _>>()?;
         groups.insert(name, members);
     }
     let rules = rules.into_iter().enumerate().map(|(at, raw)| {
@@ -61,16 +82,25 @@ pub(super) fn rules(
     });
     let rules: Vec<Rule> = rules.collect::<Result<_, _>>()?;
     for (at, rule) in rules.iter().enumerate() {
-        if let Some(n) = rule.who.iter().position(|who| *who != Who::Anonymous)
-            && !has_users
-        {
-            let at = at.to_string();
-            let at = ["extensions", "access", "rules", &at];
-            let message = "nobody can be that: there is no `auth`, such as `auth.htpasswd`";
-            return Err(item(layers, &at, ("who", n), message));
+        for (n, who) in rule.who.iter().enumerate() {
+            if let Some(message) = nobody(who, known, &groups) {
+                let at = at.to_string();
+                let at = ["extensions", "access", "rules", &at];
+                return Err(item(layers, &at, ("who", n), message));
+            }
         }
     }
     Ok(Rules::only(rules, groups))
+}
+
+/// Why nobody can ever be this one.
+fn nobody(who: &Who, known: Known, groups: &Groups) -> Option<&'static str> {
+    match who {
+        Who::Anonymous => None,
+        Who::Authenticated if known.users || known.certificates => None,
+        who if who.names_certificate(groups) => (!known.certificates).then_some(NO_CERTIFICATES),
+        _ => (!known.users).then_some(NO_USERS),
+    }
 }
 
 fn rule(raw: &RawRule, groups: &Groups, at: &[&str], layers: &Layers) -> Result<Rule, ConfigError> {

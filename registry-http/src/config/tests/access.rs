@@ -88,7 +88,32 @@ fn an_error_in_a_rule_names_the_rule() {
                 "{good}, {{who: [alice], repositories: [a], actions: [pull]}}"
             )),
             "extensions.access.rules.1.who.0",
-            "\"alice\" is none of anonymous, authenticated, user:NAME, group:NAME",
+            "\"alice\" is none of anonymous, authenticated, user:NAME, group:NAME, certificate:",
+        ),
+        (
+            rules("{who: ['certificate:CN=a'], repositories: [a], actions: [pull]}"),
+            "extensions.access.rules.0.who.0",
+            "\"certificate:CN=a\" is none of certificate:subject=…",
+        ),
+        (
+            rules("{who: ['certificate:subject=build'], repositories: [a], actions: [pull]}"),
+            "extensions.access.rules.0.who.0",
+            "\"build\" is no distinguished name, such as CN=build,O=Example: a part has no =",
+        ),
+        (
+            rules("{who: ['certificate:subject=CN=a'], repositories: [a], actions: [pull]}"),
+            "extensions.access.rules.0.who.0",
+            "nobody can be that: no certificates of clients are verified",
+        ),
+        (
+            "extensions: {access: {groups: {a: [b, 'certificate:dns=']}, rules: [{}]}}".to_owned(),
+            "extensions.access.groups.a.1",
+            "\"certificate:dns=\" has no value",
+        ),
+        (
+            "extensions: {access: {groups: {a: ['certificate:dns=b']}, rules: [{}]}}".to_owned(),
+            "extensions.access.groups.a.0",
+            "nobody can be that: no certificates of clients are verified",
         ),
         (
             rules("{who: ['group:dev'], repositories: [a], actions: [pull]}"),
