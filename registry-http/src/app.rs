@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
-use registry_core::access::Authenticator;
+use registry_core::access::{Authenticator, Caller, Certificate};
 use registry_core::{Registry, Rules};
 use tracing::Instrument;
 
@@ -102,6 +102,8 @@ pub(crate) struct App {
 pub(crate) struct Incoming {
     /// Where it came from, if that is an address at all.
     pub(crate) peer: Option<IpAddr>,
+    /// What the connection proved of who is at its other end.
+    pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: RequestBody,
 }
@@ -174,6 +176,7 @@ impl App {
         let peer = peer.and_then(|peer| Some(peer.0?.ip()));
         let mut incoming = Incoming {
             peer,
+            certificate: None,
             headers: parts.headers,
             body: RequestBody::new(body),
         };
@@ -240,7 +243,7 @@ impl App {
         endpoint: Endpoint,
         incoming: &mut Incoming,
     ) -> Result<Response<Body>, ApiError> {
-        let caller = auth::caller(&incoming.headers, incoming.peer)?;
+        let caller = incoming.caller()?;
         let wanted = endpoint.wanted();
         let grant = auth::authorize(self, &caller, &incoming.headers, &wanted).await?;
         handlers::dispatch(self, endpoint, grant, incoming).await
@@ -308,6 +311,13 @@ impl App {
 }
 
 impl Incoming {
+    /// What it shows of its sender.
+    pub(crate) fn caller(&self) -> Result<Caller, ApiError> {
+        let mut caller = auth::caller(&self.headers, self.peer)?;
+        caller.certificate.clone_from(&self.certificate);
+        Ok(caller)
+    }
+
     /// Takes a bounded rest of the body off the wire, so that the client sees the answer and the
     /// connection can go on; where there is more, the answer says that it does not.
     async fn end(&mut self, response: &mut Response<Body>) {

@@ -1,6 +1,7 @@
 //! From headers to who asks; from a refusal to 401 or 403.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header};
 use registry_core::access::{
@@ -24,8 +25,15 @@ pub(crate) async fn authorize(
         true => Ok(Identity::anonymous()),
         false => app.authenticator.authenticate(caller).await,
     };
+    let is_certified = caller.certificate.is_some() && app.rules.are_set();
     let who = match known {
         Ok(who) => who,
+        // Rules may be about the certificate alone. Credentials that are wrong stay wrong.
+        Err(AuthError::Challenge(_))
+            if is_certified && matches!(caller.credentials, Credentials::Anonymous) =>
+        {
+            Identity::anonymous()
+        }
         Err(AuthError::Challenge(challenge)) => {
             let scope = [wanted.required.as_slice(), &wanted.optional].concat();
             return Err(unauthorized(app, &challenge, &scope, headers));
@@ -41,8 +49,15 @@ pub(crate) async fn authorize(
             return Err(ApiError::Unavailable);
         }
     };
+    let who = match &caller.certificate {
+        Some(certificate) if !wanted.public => who.with_certificate(Arc::clone(certificate)),
+        _ => who,
+    };
     let is_nobody = who.scheme == Scheme::Anonymous;
-    if is_nobody && wanted.asks_who && !app.authenticator.is_open() {
+    let is_unnamed = is_unnamed(&who);
+    // Where nothing is wanted but to know how to log in, a certificate is no login.
+    let could_log_in = is_nobody || (is_unnamed && wanted.required.is_empty());
+    if could_log_in && wanted.asks_who && !app.authenticator.is_open() {
         let challenge = without_error(app.authenticator.challenge());
         return Err(unauthorized(app, &challenge, &wanted.required, headers));
     }
@@ -53,12 +68,18 @@ pub(crate) async fn authorize(
         Err(Refusal::Challenge { .. }) if app.authenticator.is_open() => Err(ApiError::Denied),
         Err(Refusal::Challenge { scope }) => {
             let challenge = match app.authenticator.challenge() {
-                challenge if is_nobody => without_error(challenge),
+                challenge if is_unnamed => without_error(challenge),
                 challenge => challenge,
             };
             Err(unauthorized(app, &challenge, &scope, headers))
         }
     }
+}
+
+/// Whether there were no credentials, with a certificate or without.
+fn is_unnamed(who: &Identity) -> bool {
+    let schemes = [Scheme::Anonymous, Scheme::Certificate];
+    who.name.is_none() && schemes.contains(&who.scheme)
 }
 
 /// As it is for someone who has shown nothing that could be wrong.

@@ -1,9 +1,11 @@
-//! `registry check --as USER --may ACTION REPOSITORY`: the decision, and the rule that made it.
+//! `registry check --as WHO --may ACTION REPOSITORY`: the decision, and the rule that made it.
+
+use std::sync::Arc;
 
 use clap::Args;
 use registry_core::RepositoryName;
-use registry_core::access::{Identity, Scheme};
-use registry_core::rules::{Decision, Right};
+use registry_core::access::{Certificate, Identity, Scheme};
+use registry_core::rules::{Decision, Member, Right};
 use serde_json::json;
 
 use crate::config::Config;
@@ -11,9 +13,10 @@ use crate::config::Config;
 /// A question about rights.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Question {
-    /// Who would ask; without it, someone who does not say who it is
-    #[arg(long = "as", value_name = "USER", requires = "may")]
-    user: Option<String>,
+    /// Who would ask: a user, or what a certificate says, as a rule names it; given again, both;
+    /// without it, someone who does not say who it is
+    #[arg(long = "as", value_name = "WHO", requires = "may")]
+    who: Vec<String>,
     /// Say only whether this is allowed (pull, create, push, delete; catalog with any name), and
     /// by which rule
     #[arg(long, num_args = 2, value_names = ["ACTION", "REPOSITORY"])]
@@ -37,15 +40,39 @@ impl Question {
             return Ok(None);
         };
         let right: Right = action.parse().map_err(|error| format!("--may: {error}"))?;
-        let who = match &self.user {
-            Some(user) => Identity::named(user, Scheme::Basic),
-            None => Identity::anonymous(),
-        };
+        let who = identity(&self.who).map_err(|error| format!("--as: {error}"))?;
         let repository = match right {
             Right::Catalog => None,
             _ => Some(repository(name)?),
         };
         Ok(Some(answer(config, &who, right, repository.as_ref())))
+    }
+}
+
+/// One user at most; all that is said of a certificate is of one.
+fn identity(texts: &[String]) -> Result<Identity, String> {
+    let mut who = Identity::anonymous();
+    let mut certificate: Option<Certificate> = None;
+    for text in texts {
+        match text.parse().map_err(|error| format!("{error}"))? {
+            Member::Certificate(name) => {
+                certificate = Some(certificate.unwrap_or_default().with(name));
+            }
+            Member::User(user) if who.name.is_none() => who = Identity::named(user, Scheme::Basic),
+            _ => return Err("one user asks at a time".to_owned()),
+        }
+    }
+    Ok(match certificate {
+        Some(certificate) => who.with_certificate(Arc::new(certificate)),
+        None => who,
+    })
+}
+
+/// In the words of the question.
+fn name(who: &Identity) -> String {
+    match (&who.name, &who.certificate) {
+        (Some(user), Some(certificate)) => format!("{user} with {certificate}"),
+        _ => who.actor().unwrap_or_else(|| "anonymous".to_owned()),
     }
 }
 
@@ -60,7 +87,7 @@ fn answer(
     right: Right,
     repository: Option<&RepositoryName>,
 ) -> Answer {
-    let user = who.name.as_deref().unwrap_or("anonymous");
+    let user = name(who);
     let what = match repository {
         Some(name) => format!("{right} {name}"),
         None => "list the catalog".to_owned(),

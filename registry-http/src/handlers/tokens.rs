@@ -4,7 +4,6 @@ use http::{HeaderValue, header};
 
 use super::{Answer, json};
 use crate::app::{App, Incoming};
-use crate::auth;
 use crate::endpoint::Query;
 use crate::error::ApiError;
 use crate::tokens::{Asked, FORM};
@@ -14,7 +13,7 @@ const JSON: &str = "application/json";
 /// The answer is for who asked, and nobody keeps it.
 pub(super) async fn issue(app: &App, query: &Query, form: bool, incoming: &mut Incoming) -> Answer {
     let tokens = app.tokens.as_ref().ok_or(ApiError::NotFound)?;
-    let caller = auth::caller(&incoming.headers, incoming.peer)?;
+    let caller = incoming.caller()?;
     let asked = if form {
         let patience = app.config.stall_timeout;
         let form = incoming.body.collect(FORM, &app.budget, patience).await;

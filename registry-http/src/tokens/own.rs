@@ -104,13 +104,13 @@ impl Own {
         }
     }
 
-    /// Someone with a password; or nobody, where nobody may do something.
+    /// Someone with a password; or nobody, where that one may do something.
     async fn caller(&self, caller: &Caller) -> Result<Known, ApiError> {
         match &caller.credentials {
             Credentials::Basic { user, password }
                 if user.is_empty() && password.expose().is_empty() =>
             {
-                self.nobody()
+                self.nobody(caller)
             }
             Credentials::Basic { user, .. } => {
                 // Before the password is: one that is changed meanwhile must not be what a token
@@ -128,13 +128,16 @@ impl Own {
                 })?;
                 Ok(Known { who, credential })
             }
-            Credentials::Anonymous => self.nobody(),
+            Credentials::Anonymous => self.nobody(caller),
             _ => Err(self.asking()),
         }
     }
 
-    fn nobody(&self) -> Result<Known, ApiError> {
-        match self.rules.name_anonymous() {
+    /// A token is of a user or of nobody. Who has a certificate shows it again beside the token,
+    /// and needs one that says nothing, since clients use tokens for everything or for nothing.
+    fn nobody(&self, caller: &Caller) -> Result<Known, ApiError> {
+        let is_certified = caller.certificate.is_some() && self.rules.are_set();
+        match is_certified || self.rules.name_anonymous() {
             true => Ok(Known {
                 who: Identity::anonymous(),
                 credential: None,

@@ -84,8 +84,8 @@ impl RawToken {
     }
 }
 
-/// The service, if something asks for it: a key of its own, or rules for those who do not say who
-/// they are, whom clients can only be by a token.
+/// The service, if something asks for it: a key of its own, or rules for those who do not log in,
+/// with a certificate or with none, whom clients can only be by a token where others log in.
 pub(super) fn token_service(
     raw: RawToken,
     rules: &Rules,
@@ -97,7 +97,8 @@ pub(super) fn token_service(
     let path = |key| ["extensions", "token", key];
     let asked = raw.enabled.unwrap_or_else(|| raw.says_something());
     let users = auth.filter(|auth| auth.kind != "token");
-    let needed = rules.name_anonymous() && users.is_some() && raw.enabled != Some(false);
+    let named = rules.name_anonymous() || rules.name_certificates();
+    let needed = named && users.is_some() && raw.enabled != Some(false);
     if raw.enabled == Some(false)
         && users.is_some_and(|users| users.kind == "htpasswd")
         && let Some(rule) = rules.first_for_anonymous()
