@@ -1,4 +1,6 @@
-//! curl: a download that is cut goes on where it was.
+//! curl: a download that is cut goes on where it was, and the sessions that tutorials print.
+
+mod session;
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -46,6 +48,16 @@ pub(super) fn run(fixture: &Fixture) -> Result<()> {
         ensure!(fs::read(&file)? == blob, "the file differs");
         Ok(())
     })?;
+    if crate::server::is_stand_in() {
+        sh::skip("sessions", "the server in place of ours has no users");
+    } else {
+        step("a session with a password is as tutorials print it", || {
+            session::with_a_password(fixture)
+        })?;
+        step("a session with a token is as tutorials print it", || {
+            session::with_a_token(fixture)
+        })?;
+    }
     if sh::which("skopeo").is_some() {
         step("a layer of 1 GiB is what was pushed", || {
             whole_gigabyte(fixture)
