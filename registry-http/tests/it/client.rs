@@ -7,6 +7,7 @@ use std::time::Duration;
 pub(crate) struct Request {
     method: String,
     path: String,
+    host: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     chunked: bool,
@@ -25,10 +26,21 @@ impl Request {
         Self {
             method,
             path,
+            host: "registry".to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
             chunked: false,
         }
+    }
+
+    /// By which name the registry is asked.
+    #[cfg_attr(
+        not(all(feature = "fs", feature = "htpasswd", feature = "token")),
+        allow(dead_code, reason = "nobody is sent to it")
+    )]
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -50,8 +62,8 @@ impl Request {
     /// Head and body as they go over the wire.
     pub(crate) fn wire(&self) -> Vec<u8> {
         let mut text = format!(
-            "{} {} HTTP/1.1\r\nHost: registry\r\n",
-            self.method, self.path
+            "{} {} HTTP/1.1\r\nHost: {}\r\n",
+            self.method, self.path, self.host
         );
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));

@@ -106,7 +106,7 @@ fn every_example_is_served_and_checked() {
 }
 
 /// The blocks of a page, with what they are said to be.
-fn blocks(page: &str) -> Vec<(&str, &str)> {
+pub(crate) fn blocks(page: &str) -> Vec<(&str, &str)> {
     let parts = page.split("\n```").skip(1).step_by(2);
     parts.map(|part| part.split_once('\n').unwrap()).collect()
 }
@@ -142,7 +142,7 @@ fn what_the_page_on_access_says_is_so() {
             questions += 1;
         }
     }
-    assert_eq!((configurations, questions), (7, 8));
+    assert_eq!((configurations, questions), (3, 5));
 }
 
 #[test]

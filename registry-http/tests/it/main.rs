@@ -53,6 +53,8 @@ mod rules;
 mod server;
 #[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
 mod sessions;
+#[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
+mod setups;
 mod sockets;
 mod stalled;
 #[cfg(feature = "fs")]

@@ -235,12 +235,12 @@ fn without_a_terminal_it_says_how_else_a_password_is_given() {
 }
 
 /// Types the answers into a terminal, each once it is asked for; what the terminal showed.
-fn type_in(folder: &Folder, arguments: &str, answers: &[(&str, &str)]) -> (i32, String) {
+pub(crate) fn type_in(folder: &Path, arguments: &str, answers: &[(&str, &str)]) -> (i32, String) {
     let line = format!("{} htpasswd {arguments}", env!("CARGO_BIN_EXE_registry"));
     let mut script = Command::new("script");
     script
         .args(["-qec", &line, "/dev/null"])
-        .current_dir(folder.0.path());
+        .current_dir(folder);
     script.env("SHELL", "/bin/sh");
     script.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = script.spawn().unwrap();
@@ -262,16 +262,24 @@ fn type_in(folder: &Folder, arguments: &str, answers: &[(&str, &str)]) -> (i32, 
 fn a_terminal_is_asked_twice_and_shows_nothing() {
     let folder = Folder::new();
     let (new, again) = ("New password: ", "Re-type new password: ");
-    let (status, shown) = type_in(&folder, "-cC4 f u", &[(new, "hush"), (again, "hush")]);
+    let (status, shown) = type_in(
+        folder.0.path(),
+        "-cC4 f u",
+        &[(new, "hush"), (again, "hush")],
+    );
     assert_eq!(status, 0, "{shown}");
     assert!(!shown.contains("hush"), "{shown}");
     folder.expect(&["-vb", "f", "u", "hush"], "", 0, "correct");
     let before = folder.text("f");
-    let (status, shown) = type_in(&folder, "-C4 f u", &[(new, "hush"), (again, "shhh")]);
+    let (status, shown) = type_in(
+        folder.0.path(),
+        "-C4 f u",
+        &[(new, "hush"), (again, "shhh")],
+    );
     assert_eq!(status, 3, "{shown}");
     assert!(shown.contains("password verification error"), "{shown}");
     assert_eq!(folder.text("f"), before);
-    let (status, shown) = type_in(&folder, "-v f u", &[("Enter password: ", "hush")]);
+    let (status, shown) = type_in(folder.0.path(), "-v f u", &[("Enter password: ", "hush")]);
     assert_eq!(status, 0, "{shown}");
     assert!(shown.contains("Password for user u correct."), "{shown}");
 }
