@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::Options;
+use crate::access::{Identity, Scheme};
 use crate::digest::Algorithm;
 use crate::error::RegistryError;
 use crate::layout::Key;
@@ -27,11 +28,17 @@ pub(super) struct Signer {
 }
 
 /// What a signed state says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Signed {
     pub(super) started: SystemTime,
     pub(super) algorithm: Algorithm,
+    pub(super) owner: Option<Owner>,
 }
+
+/// Whose an upload is: a keyed digest, so that no name lies in the store or in a URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Owner(String);
 
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
@@ -40,6 +47,8 @@ struct Wire<'a> {
     /// Seconds since 1970.
     started: u64,
     algorithm: &'a str,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<Owner>,
 }
 
 impl Signer {
@@ -111,6 +120,7 @@ impl Signer {
             id: id.to_string(),
             started,
             algorithm: state.algorithm.as_str(),
+            owner: state.owner.clone(),
         };
         let body = serde_json::to_vec(&wire).unwrap_or_default();
         let mut mac = self.key.clone();
@@ -140,7 +150,24 @@ impl Signer {
         Some(Signed {
             started,
             algorithm: wire.algorithm.parse().ok()?,
+            owner: wire.owner,
         })
+    }
+
+    /// Whose an upload is that this one begins; `None` for nobody in particular. A user is the same
+    /// by a password and by a token, which clients change in the middle of an upload.
+    pub(super) fn owner(&self, id: UploadId, who: &Identity) -> Option<Owner> {
+        let kind = match who.scheme {
+            Scheme::Anonymous => return None,
+            Scheme::Basic | Scheme::Bearer => "user",
+            Scheme::Certificate => "certificate",
+        };
+        let name = who.name.as_deref().filter(|name| !name.is_empty())?;
+        let mut mac = self.key.clone();
+        // No state begins like that.
+        mac.update(format!("owner {id} {kind} {name}").as_bytes());
+        let mac = mac.finalize().into_bytes();
+        Some(Owner(URL_SAFE_NO_PAD.encode(&mac[..16])))
     }
 }
 
@@ -156,14 +183,51 @@ mod tests {
         let state = Signed {
             started,
             algorithm: Algorithm::Sha512,
+            owner: signer.owner(id, &Identity::named("alice", Scheme::Basic)),
         };
         let text = signer.sign(&name, id, &state);
-        assert_eq!(signer.verify(&name, id, &text), Some(state));
+        assert_eq!(signer.verify(&name, id, &text).as_ref(), Some(&state));
         assert_eq!(signer.verify(&"a/c".parse().unwrap(), id, &text), None);
         assert_eq!(signer.verify(&name, UploadId::new(8), &text), None);
         assert_eq!(Signer::new(b"other").verify(&name, id, &text), None);
         for broken in ["", "x", &text[1..], &format!("{text}AA"), "é"] {
             assert_eq!(signer.verify(&name, id, broken), None, "{broken:?}");
         }
+    }
+
+    #[test]
+    fn an_owner_is_one_user_of_one_upload_by_whatever_credentials() {
+        let signer = Signer::new(b"secret");
+        let id = UploadId::new(7);
+        let of = |name: &str, scheme| signer.owner(id, &Identity::named(name, scheme));
+        let alice = of("alice", Scheme::Basic);
+        assert!(alice.is_some());
+        assert_eq!(of("alice", Scheme::Bearer), alice);
+        for other in [
+            of("bob", Scheme::Basic),
+            of("Alice", Scheme::Basic),
+            of("alice", Scheme::Certificate),
+            signer.owner(UploadId::new(8), &Identity::named("alice", Scheme::Basic)),
+            Signer::new(b"other").owner(id, &Identity::named("alice", Scheme::Basic)),
+        ] {
+            assert!(other.is_some() && other != alice, "{other:?}");
+        }
+        // A token that names nobody.
+        assert_eq!(of("", Scheme::Bearer), None);
+        assert_eq!(signer.owner(id, &Identity::anonymous()), None);
+    }
+
+    #[test]
+    fn a_state_of_before_there_were_owners_is_nobodys() {
+        let signer = Signer::new(b"secret");
+        let (name, id) = ("a/b".parse().unwrap(), UploadId::new(7));
+        let body = format!(
+            r#"{{"repository":"a/b","id":"{id}","started":1700000000,"algorithm":"sha256"}}"#
+        );
+        let mut mac = signer.key.clone();
+        mac.update(body.as_bytes());
+        let signed = [&mac.finalize().into_bytes()[..], body.as_bytes()].concat();
+        let state = signer.verify(&name, id, &URL_SAFE_NO_PAD.encode(signed));
+        assert_eq!(state.unwrap().owner, None);
     }
 }

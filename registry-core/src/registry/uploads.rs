@@ -80,10 +80,13 @@ impl Repository {
         self.must_write()?;
         let id = UploadId::new(self.inner.options.ambient.random_u128());
         let started = self.inner.blobs.now().await?;
-        let state = self
-            .inner
-            .signer
-            .sign(&self.name, id, &Signed { started, algorithm });
+        let signer = &self.inner.signer;
+        let signed = Signed {
+            started,
+            algorithm,
+            owner: signer.owner(id, self.grant.who()),
+        };
+        let state = signer.sign(&self.name, id, &signed);
         Ok(NewUpload { id, state })
     }
 
@@ -215,6 +218,7 @@ impl Repository {
 
     /// Whoever is writing finds the tombstone when he has done, and gives up his bytes.
     async fn cancel(&self, url: &UploadUrl) -> Result<(), RegistryError> {
+        self.must_own(url).await?;
         let only = self.try_enter(url).await;
         let upload = self.load(url).await?;
         if only.is_some() {

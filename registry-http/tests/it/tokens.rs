@@ -3,6 +3,7 @@
 pub(crate) mod believed;
 pub(crate) mod fetched;
 mod forged;
+pub(crate) mod owned;
 mod secrets;
 mod shapes;
 

@@ -11,6 +11,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::{Progress, RegistryError};
 use crate::hasher::Hasher;
 use crate::name::RepositoryName;
+use crate::registry::signer::Owner;
 use crate::storage::{Checkpoint, Record, UploadId, Version};
 
 /// The form written by this release.
@@ -21,6 +22,8 @@ const FORM: u32 = 1;
 pub(super) struct Upload {
     pub(super) id: UploadId,
     pub(super) algorithm: Algorithm,
+    /// Absent for one that was begun by nobody in particular, or by an older release.
+    pub(super) owner: Option<Owner>,
     pub(super) len: u64,
     /// Absent when nothing was received, or when its saved form is not ours.
     pub(super) hasher: Option<Hasher>,
@@ -48,6 +51,8 @@ struct Open {
     hash: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     complete: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<Owner>,
 }
 
 impl Open {
@@ -61,10 +66,10 @@ impl Open {
 
 impl Upload {
     pub(super) fn begun(id: UploadId, signed: Signed) -> Self {
-        let algorithm = signed.algorithm;
         Self {
             id,
-            algorithm,
+            algorithm: signed.algorithm,
+            owner: signed.owner,
             len: 0,
             hasher: None,
             checkpoint: None,
@@ -109,6 +114,7 @@ impl Upload {
             algorithm: self.algorithm.as_str().to_owned(),
             hash: STANDARD_NO_PAD.encode(hash),
             complete: self.complete,
+            owner: self.owner.clone(),
         };
         render(&Wire {
             form: FORM,
@@ -162,6 +168,7 @@ pub(super) fn parse(id: UploadId, repository: &RepositoryName, record: &Record) 
         hasher,
         checkpoint: Some(checkpoint),
         complete: open.complete,
+        owner: open.owner,
         version: Some(record.version.clone()),
     })
 }

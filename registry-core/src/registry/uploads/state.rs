@@ -7,7 +7,7 @@ use crate::hasher::Hasher;
 use crate::layout::Key;
 use crate::locks::Held;
 use crate::registry::Repository;
-use crate::registry::signer::Signed;
+use crate::registry::signer::{Owner, Signed};
 use crate::storage::{Durability, Outcome, PutMode, StorageError, UploadId};
 
 impl Repository {
@@ -22,6 +22,7 @@ impl Repository {
         &self,
         url: &UploadUrl,
     ) -> Result<(Held<UploadId>, Upload), RegistryError> {
+        self.must_own(url).await?;
         match self.try_enter(url).await {
             Some(held) => Ok((held, self.load(url).await?)),
             None => Err(RegistryError::RangeInvalid(
@@ -51,6 +52,22 @@ impl Repository {
         self.inner.signer.verify(&self.name, url.id, state)
     }
 
+    /// Whether whoever asks may go on with an upload of this owner: that one alone, and anybody
+    /// with one of nobody.
+    fn is_ours(&self, url: &UploadUrl, owner: Option<&Owner>) -> bool {
+        owner.is_none() || self.inner.signer.owner(url.id, self.grant.who()).as_ref() == owner
+    }
+
+    /// To be asked before the upload is held: others would keep its owner out meanwhile. What the
+    /// URL proves is enough for that.
+    pub(super) async fn must_own(&self, url: &UploadUrl) -> Result<(), RegistryError> {
+        match self.signed(url) {
+            Some(signed) if self.is_ours(url, signed.owner.as_ref()) => Ok(()),
+            Some(_) => Err(RegistryError::UploadUnknown),
+            None => self.load(url).await.map(drop),
+        }
+    }
+
     /// What is known of an upload: its record, whatever the URL says; else what that proves.
     pub(super) async fn load(&self, url: &UploadUrl) -> Result<Upload, RegistryError> {
         let unknown = || RegistryError::UploadUnknown;
@@ -59,9 +76,14 @@ impl Repository {
         }
         let path = Key::UploadRecord(url.id).path();
         if let Some(record) = self.inner.records.get(&path).await? {
-            return record::parse(url.id, &self.name, &record).ok_or_else(unknown);
+            let upload = record::parse(url.id, &self.name, &record);
+            let upload = upload.filter(|upload| self.is_ours(url, upload.owner.as_ref()));
+            return upload.ok_or_else(unknown);
         }
         let signed = self.signed(url).ok_or_else(unknown)?;
+        if !self.is_ours(url, signed.owner.as_ref()) {
+            return Err(unknown());
+        }
         let now = self.inner.blobs.now().await?;
         let age = now.duration_since(signed.started).unwrap_or_default();
         if age > self.inner.options.upload_age {

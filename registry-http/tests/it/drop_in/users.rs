@@ -5,7 +5,7 @@ use super::proved_by;
 use crate::htpasswd::{self, command, file};
 use crate::rules;
 #[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
-use crate::tokens::{self, believed, fetched};
+use crate::tokens::{self, believed, fetched, owned};
 
 #[cfg(all(feature = "fs", feature = "htpasswd"))]
 proved_by! {
@@ -43,4 +43,5 @@ proved_by! {
     auth_token_autoredirect: believed::a_realm_on_the_host_that_was_asked_is_told_as_a_proxy_says;
     extensions_token: tokens::a_client_is_sent_to_the_token_service_and_let_in_with_what_it_gets,
         tokens::passwords_and_refresh_tokens_come_in_a_form;
+    upload_owner: owned::an_upload_is_its_owners_alone_before_and_after_its_first_bytes;
 }
