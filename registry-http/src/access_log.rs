@@ -2,7 +2,6 @@
 //! same in the log, where it has the name of the request.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime};
 
@@ -14,9 +13,9 @@ use percent_encoding::percent_decode_str;
 use tracing::Span;
 
 use crate::ambient::ambient;
-use crate::app::PeerAddr;
 use crate::follow::NOBODY_WAITS;
 use crate::outlet::Outlet;
+use crate::proxies::Client;
 use crate::telemetry::{ACCESS, is_printable};
 
 /// Parameters of a query that nobody should read: the state of an upload, and what belongs in the
@@ -43,7 +42,7 @@ pub(crate) struct AccessLine {
     method: Method,
     uri: Uri,
     version: Version,
-    peer: Option<SocketAddr>,
+    client: Client,
     referer: Option<HeaderValue>,
     agent: Option<HeaderValue>,
     operation: &'static str,
@@ -54,7 +53,12 @@ pub(crate) struct AccessLine {
 
 impl AccessLine {
     /// Begins with a request that has no answer. `printed` says where it goes.
-    pub(crate) fn new(request: &Request<Body>, span: Span, printed: Option<Outlet>) -> Self {
+    pub(crate) fn new(
+        request: &Request<Body>,
+        client: Client,
+        span: Span,
+        printed: Option<Outlet>,
+    ) -> Self {
         let header = |name: HeaderName| request.headers().get(name).cloned();
         Self {
             printed,
@@ -64,10 +68,7 @@ impl AccessLine {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
-            peer: request
-                .extensions()
-                .get::<PeerAddr>()
-                .and_then(|peer| peer.0),
+            client,
             referer: header(header::REFERER),
             agent: header(header::USER_AGENT),
             operation: "cut",
@@ -90,8 +91,8 @@ impl AccessLine {
     fn combined(&self, zone: &TimeZone) -> String {
         let begun = Timestamp::try_from(self.begun).unwrap_or_default();
         let begun = begun.to_zoned(zone.clone());
-        let mut line = match self.peer {
-            Some(peer) => peer.ip().to_canonical().to_string(),
+        let mut line = match self.client.address() {
+            Some(address) => address.to_canonical().to_string(),
             // Who comes by a socket of the file system; Go tells it so, too.
             None => "@".to_owned(),
         };
@@ -147,7 +148,8 @@ impl Drop for AccessLine {
             status = self.status,
             bytes = self.sent,
             micros = self.micros(),
-            peer = self.peer.map(tracing::field::display),
+            peer = self.client.address().map(|_| tracing::field::display(self.client)),
+            proxy = self.client.behind.map(|_| tracing::field::display(self.client.peer)),
             agent = &*String::from_utf8_lossy(bytes(self.agent.as_ref())),
             "answered"
         );

@@ -1,7 +1,7 @@
 //! The one handler behind every request: parse, authorize, dispatch, render.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::handlers;
 use crate::health::Health;
 use crate::metrics::{Measuring, Metrics};
 use crate::outlet::Outlet;
+use crate::proxies::{Client, Front, Outside};
 use crate::telemetry;
 use crate::tokens::Tokens;
 
@@ -38,8 +39,8 @@ pub(crate) struct AppConfig {
     pub(crate) stall_timeout: Duration,
     /// Below which path everything lies, without a final slash; mostly empty.
     pub(crate) prefix: String,
-    /// Scheme and host of `Location`, where it is not relative.
-    pub(crate) host: Option<String>,
+    /// Where everything lies as clients see it, without a final slash, if that is fixed.
+    pub(crate) base: Option<String>,
     /// Whether `Location` is absolute by the host that was asked.
     pub(crate) absolute: bool,
     /// Put on every answer of the API; they win over [`FIXED`].
@@ -64,17 +65,6 @@ const FIXED: [(HeaderName, HeaderValue); 3] = [
     ),
 ];
 
-/// Of a proxy that ends TLS.
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// The scheme that the client spoke, as the first of several proxies says it.
-pub(crate) fn forwarded_scheme(headers: &HeaderMap) -> Option<&'static str> {
-    let told = headers.get(&FORWARDED_PROTO)?.to_str().ok()?;
-    let first = told.split(',').next().unwrap_or_default().trim();
-    let mut known = ["https", "http"].into_iter();
-    known.find(|scheme| first.eq_ignore_ascii_case(scheme))
-}
-
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Marks an answer that is none of the API: the configured headers are not for it, as in
@@ -95,13 +85,15 @@ pub(crate) struct App {
     pub(crate) tokens: Option<Arc<dyn Tokens>>,
     /// If anyone wants to see them.
     pub(crate) metrics: Option<Arc<Metrics>>,
+    /// What proxies say of requests.
+    pub(crate) front: Front,
     pub(crate) config: AppConfig,
 }
 
 /// What a handler sees of a request beside its endpoint.
 pub(crate) struct Incoming {
-    /// Where it came from, if that is an address at all.
-    pub(crate) peer: Option<IpAddr>,
+    pub(crate) client: Client,
+    pub(crate) outside: Outside,
     /// What the connection proved of who is at its other end.
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) headers: HeaderMap,
@@ -139,6 +131,7 @@ impl App {
             health,
             tokens: None,
             metrics: None,
+            front: Front::default(),
             config,
         }
     }
@@ -152,11 +145,15 @@ impl App {
         // states of uploads: left out.
         let path = request.uri().path();
         let span = tracing::error_span!("request", id = %id, method = %method, path);
-        let line = AccessLine::new(&request, span.clone(), self.config.access_log.clone());
+        let peer = request.extensions().get::<PeerAddr>().copied();
+        let peer = peer.unwrap_or(PeerAddr(None));
+        let client = self.front.client(peer, request.headers());
+        let printed = self.config.access_log.clone();
+        let line = AccessLine::new(&request, client, span.clone(), printed);
         let metrics = self.metrics.as_ref();
         let measuring = metrics.map(|metrics| Measuring::begin(metrics, &method));
         let mut watch = Watch::new(line, measuring);
-        let answer = AssertUnwindSafe(self.answer(request, &id, &mut watch))
+        let answer = AssertUnwindSafe(self.answer(request, client, &id, &mut watch))
             .catch_unwind()
             .instrument(span.clone());
         let mut response = answer.await.unwrap_or_else(|panic| {
@@ -170,12 +167,17 @@ impl App {
         watch.follow(response)
     }
 
-    async fn answer(&self, request: Request<Body>, id: &str, watch: &mut Watch) -> Response<Body> {
+    async fn answer(
+        &self,
+        request: Request<Body>,
+        client: Client,
+        id: &str,
+        watch: &mut Watch,
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let peer = parts.extensions.get::<PeerAddr>();
-        let peer = peer.and_then(|peer| Some(peer.0?.ip()));
         let mut incoming = Incoming {
-            peer,
+            client,
+            outside: Outside::default(),
             certificate: None,
             headers: parts.headers,
             body: RequestBody::new(body),
@@ -187,6 +189,7 @@ impl App {
             return response;
         }
         framing::settle_host(&parts.uri, &mut incoming.headers);
+        incoming.outside = self.front.outside(client.peer, &incoming.headers);
         let result = match self.parse(&parts.method, &parts.uri) {
             _ if self.health.is_failing() => Err(ApiError::Unhealthy),
             Ok(endpoint) => {
@@ -245,7 +248,7 @@ impl App {
     ) -> Result<Response<Body>, ApiError> {
         let caller = incoming.caller()?;
         let wanted = endpoint.wanted();
-        let grant = auth::authorize(self, &caller, &incoming.headers, &wanted).await?;
+        let grant = auth::authorize(self, &caller, &incoming.outside, &wanted).await?;
         handlers::dispatch(self, endpoint, grant, incoming).await
     }
 
@@ -280,31 +283,23 @@ impl App {
         }
     }
 
-    /// The URL of a path of ours, for a client who is to come back to it by itself. What a proxy
-    /// says of the scheme is told to nobody but the client behind it.
-    pub(crate) fn url(&self, path: &str, headers: &HeaderMap) -> String {
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let path = format!("{}{path}", self.config.prefix);
-        if let Some(fixed) = &self.config.host {
-            return format!("{}{path}", fixed.trim_end_matches('/'));
+    /// The URL of a path of ours, for a client who is to come back to it by itself.
+    pub(crate) fn url(&self, path: &str, outside: &Outside) -> String {
+        match &self.config.base {
+            Some(base) => format!("{base}{path}"),
+            None => {
+                let scheme = outside.scheme.unwrap_or("http");
+                format!("{scheme}://{}{}{path}", outside.host, self.config.prefix)
+            }
         }
-        let scheme = forwarded_scheme(headers).unwrap_or("http");
-        format!(
-            "{scheme}://{}{path}",
-            text(&header::HOST).unwrap_or_default()
-        )
     }
 
     /// `Location` for a path of ours.
-    pub(crate) fn location(&self, path: &str, headers: &HeaderMap) -> HeaderValue {
-        let path = format!("{}{path}", self.config.prefix);
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
-        let text = match (&self.config.host, host) {
-            (Some(fixed), _) => format!("{}{path}", fixed.trim_end_matches('/')),
-            (None, Some(host)) if self.config.absolute => format!("http://{host}{path}"),
-            _ => path,
+    pub(crate) fn location(&self, path: &str, outside: &Outside) -> HeaderValue {
+        let is_known = !outside.host.is_empty();
+        let text = match self.config.base.is_some() || self.config.absolute && is_known {
+            true => self.url(path, outside),
+            false => format!("{}{path}", self.config.prefix),
         };
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("/"))
     }
@@ -313,7 +308,7 @@ impl App {
 impl Incoming {
     /// What it shows of its sender.
     pub(crate) fn caller(&self) -> Result<Caller, ApiError> {
-        let mut caller = auth::caller(&self.headers, self.peer)?;
+        let mut caller = auth::caller(&self.headers, self.client.address())?;
         caller.certificate.clone_from(&self.certificate);
         Ok(caller)
     }

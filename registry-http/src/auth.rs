@@ -10,15 +10,16 @@ use registry_core::access::{
 use registry_core::{Grant, Refusal};
 use serde_json::{Value, json};
 
-use crate::app::{App, forwarded_scheme};
+use crate::app::App;
 use crate::endpoint::Wanted;
 use crate::error::ApiError;
+use crate::proxies::Outside;
 
 /// Whether this request may do what it wants. Without a grant no handler runs.
 pub(crate) async fn authorize(
     app: &App,
     caller: &Caller,
-    headers: &HeaderMap,
+    outside: &Outside,
     wanted: &Wanted,
 ) -> Result<Grant, ApiError> {
     let known = match wanted.public {
@@ -36,7 +37,7 @@ pub(crate) async fn authorize(
         }
         Err(AuthError::Challenge(challenge)) => {
             let scope = [wanted.required.as_slice(), &wanted.optional].concat();
-            return Err(unauthorized(app, &challenge, &scope, headers));
+            return Err(unauthorized(app, &challenge, &scope, outside));
         }
         Err(AuthError::Throttled { retry_after }) => {
             return Err(ApiError::Throttled { retry_after });
@@ -59,7 +60,7 @@ pub(crate) async fn authorize(
     let could_log_in = is_nobody || (is_unnamed && wanted.required.is_empty());
     if could_log_in && wanted.asks_who && !app.authenticator.is_open() {
         let challenge = without_error(app.authenticator.challenge());
-        return Err(unauthorized(app, &challenge, &wanted.required, headers));
+        return Err(unauthorized(app, &challenge, &wanted.required, outside));
     }
     match app.rules.authorize(who, &wanted.required, &wanted.optional) {
         Ok(grant) => Ok(grant),
@@ -71,7 +72,7 @@ pub(crate) async fn authorize(
                 challenge if is_unnamed => without_error(challenge),
                 challenge => challenge,
             };
-            Err(unauthorized(app, &challenge, &scope, headers))
+            Err(unauthorized(app, &challenge, &scope, outside))
         }
     }
 }
@@ -124,12 +125,7 @@ pub(crate) fn caller(headers: &HeaderMap, address: Option<IpAddr>) -> Result<Cal
     Ok(Caller::new(credentials, address))
 }
 
-fn unauthorized(
-    app: &App,
-    challenge: &Challenge,
-    scope: &[Access],
-    headers: &HeaderMap,
-) -> ApiError {
+fn unauthorized(app: &App, challenge: &Challenge, scope: &[Access], outside: &Outside) -> ApiError {
     let text = match challenge {
         Challenge::Basic { realm } => format!("Basic realm={}", quoted(realm)),
         Challenge::Bearer {
@@ -139,7 +135,7 @@ fn unauthorized(
         } => {
             let mut text = format!(
                 "Bearer realm={},service={}",
-                quoted(&realm_url(app, realm, headers)),
+                quoted(&realm_url(app, realm, outside)),
                 quoted(service)
             );
             if !scope.is_empty() {
@@ -167,17 +163,13 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn realm_url(app: &App, realm: &Realm, headers: &HeaderMap) -> String {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+fn realm_url(app: &App, realm: &Realm, outside: &Outside) -> String {
     match realm {
         Realm::Fixed(url) => url.clone(),
-        Realm::Here { path } => app.url(path, headers),
+        Realm::Here { path } => app.url(path, outside),
         Realm::SameHost { path } => {
-            let scheme = forwarded_scheme(headers).unwrap_or("https");
-            format!(
-                "{scheme}://{}{path}",
-                text(header::HOST).unwrap_or_default()
-            )
+            let scheme = outside.scheme.unwrap_or("https");
+            format!("{scheme}://{}{path}", outside.host)
         }
         _ => String::new(),
     }

@@ -131,10 +131,16 @@ mod tests {
     use tracing::Span;
 
     use super::*;
+    use crate::app::PeerAddr;
+    use crate::proxies::Client;
 
     fn watch() -> Option<Watch> {
         let request = Request::get("/v2/").body(Body::empty()).unwrap();
-        let line = AccessLine::new(&request, Span::none(), None);
+        let client = Client {
+            peer: PeerAddr(None),
+            behind: None,
+        };
+        let line = AccessLine::new(&request, client, Span::none(), None);
         Some(Watch::new(line, None))
     }
 

@@ -51,6 +51,7 @@ mod htpasswd;
 mod image;
 mod metrics;
 mod outlet;
+mod proxies;
 mod purge;
 mod range;
 mod server;

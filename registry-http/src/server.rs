@@ -38,6 +38,7 @@ use crate::factories::Factories;
 use crate::health::{Checks, Health};
 use crate::metrics::{Metrics, measure};
 use crate::outlet::Outlet;
+use crate::proxies::Front;
 use crate::purge::{purge, purging};
 use crate::tls::Tls;
 #[cfg(feature = "token")]
@@ -241,6 +242,7 @@ impl Builder {
             answering,
         );
         app.metrics = metrics;
+        app.front = Front::new(config.proxies.clone());
         app.tokens = tokens;
         app.rules = Arc::clone(&config.rules);
         let debug_addr = debug.as_ref().map(|(listener, _)| listener.local_addr());

@@ -5,10 +5,16 @@ use std::time::{Duration, UNIX_EPOCH};
 use jiff::tz;
 
 use super::*;
+use crate::app::PeerAddr;
 
 fn line(request: http::request::Builder) -> AccessLine {
     let request = request.body(Body::empty()).unwrap();
-    let mut line = AccessLine::new(&request, Span::none(), None);
+    let peer = request.extensions().get::<PeerAddr>().copied();
+    let client = Client {
+        peer: peer.unwrap_or(PeerAddr(None)),
+        behind: None,
+    };
+    let mut line = AccessLine::new(&request, client, Span::none(), None);
     line.begun = UNIX_EPOCH + Duration::from_secs(971_211_336);
     line
 }

@@ -151,6 +151,7 @@ const KEYS: &[&str] = &[
     "extensions.access.groups.*.[]",
     "extensions.immutable.[].repositories.[]",
     "extensions.immutable.[].tags.[]",
+    "extensions.proxies.[]",
     "extensions.token.enabled",
     "extensions.token.issuer",
     "extensions.token.service",

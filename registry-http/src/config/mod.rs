@@ -36,6 +36,7 @@ pub use self::settings::{
 use self::typed::{TypeError, Unwanted};
 use self::unwanted::{nearest, not_honoured, note_unwanted, unknown};
 use crate::env;
+use crate::proxies::Proxies;
 pub use crate::yaml::Place;
 
 /// What serves when nobody says anything: a directory of its own, for this machine only.
@@ -170,6 +171,8 @@ pub struct Config {
     pub immutable: Vec<Immutable>,
     /// How much of anything.
     pub limits: Limits,
+    /// Who may say for whom a request is.
+    pub(crate) proxies: Proxies,
     pub(crate) driver: Driver,
     /// Who is let in; everyone without it.
     pub(crate) auth: Option<Driver>,

@@ -7,6 +7,7 @@ mod http;
 mod limits;
 mod log;
 mod policy;
+mod proxies;
 mod storage;
 mod tls;
 mod token;
@@ -27,6 +28,7 @@ use self::limits::{RawLimits, limits};
 pub use self::log::{Log, LogFormat, LogLevel};
 use self::log::{RawLog, log};
 use self::policy::RawPolicy;
+use self::proxies::proxies;
 use self::storage::RawStorage;
 pub use self::storage::UploadPurging;
 pub use self::tls::{Identity, Tls, TlsVersion};
@@ -100,6 +102,7 @@ struct RawExtensions {
     access: RawAccess,
     immutable: Vec<RawImmutable>,
     limits: RawLimits,
+    proxies: Option<Vec<String>>,
     token: RawToken,
 }
 
@@ -150,6 +153,7 @@ impl Root {
             tokens,
             immutable: immutable(&self.extensions.immutable, &layers)?,
             limits: limits(&self.extensions.limits, &layers)?,
+            proxies: proxies(self.extensions.proxies.as_deref(), &layers)?,
             driver,
             auth,
             notes,

@@ -270,6 +270,14 @@ fn an_error_names_the_key_and_where_it_came_from() {
         ("http: {net: unix}", "`http.addr` (config.yml:3:1): "),
         ("http: {host: 'https://'}", "`http.host` (config.yml:3:8): "),
         (
+            "extensions: {proxies: [unix, localhost]}",
+            "`extensions.proxies.1` (config.yml:3:30): \"localhost\" is no address such as 10.0.0.1",
+        ),
+        (
+            "extensions: {proxies: 10.0.0.1}",
+            "`extensions.proxies` (config.yml:3:14): a list is wanted here",
+        ),
+        (
             "http: {draintimeout: '60'}",
             "`http.draintimeout` (config.yml:3:8): a duration with its unit, such as 1h30m",
         ),

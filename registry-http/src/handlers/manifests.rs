@@ -66,7 +66,7 @@ pub(super) async fn put(
     let mut response = empty(StatusCode::CREATED);
     let location = app.location(
         &manifest_path(repo.name(), &pushed.digest),
-        &incoming.headers,
+        &incoming.outside,
     );
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, location);

@@ -53,7 +53,7 @@ pub(crate) async fn dispatch(
             uploads::start(app, &repository(repo), start, incoming).await
         }
         Endpoint::UploadStatus { repo, url } => {
-            uploads::status(app, &repository(repo), url, &incoming.headers).await
+            uploads::status(app, &repository(repo), url, &incoming.outside).await
         }
         Endpoint::AppendUpload { repo, url } => {
             uploads::append(app, &repository(repo), url, incoming).await

@@ -11,6 +11,7 @@ use super::{Answer, CONTENT_DIGEST, empty, put};
 use crate::app::{App, Incoming};
 use crate::endpoint::{Start, blob_path, upload_path};
 use crate::error::ApiError;
+use crate::proxies::Outside;
 use crate::range;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -24,11 +25,11 @@ pub(super) async fn start(
     match start {
         Start::Plain(algorithm) => {
             let new = repo.start_upload(algorithm).await?;
-            Ok(opened(app, repo, new, &incoming.headers))
+            Ok(opened(app, repo, new, &incoming.outside))
         }
         Start::Mount { digest, from } => match repo.mount_blob(&digest, from.as_ref()).await? {
-            Mounted::Done => Ok(created(app, repo, &digest, &incoming.headers)),
-            Mounted::Upload(new) => Ok(opened(app, repo, new, &incoming.headers)),
+            Mounted::Done => Ok(created(app, repo, &digest, &incoming.outside)),
+            Mounted::Upload(new) => Ok(opened(app, repo, new, &incoming.outside)),
         },
         Start::Whole(digest) => {
             let append = append_of(&incoming.headers)?;
@@ -36,11 +37,11 @@ pub(super) async fn start(
             let nothing = digest == digest_of(digest.algorithm(), b"");
             if !nothing && incoming.body.is_empty().await {
                 let new = repo.start_upload(digest.algorithm()).await?;
-                return Ok(opened(app, repo, new, &incoming.headers));
+                return Ok(opened(app, repo, new, &incoming.outside));
             }
             repo.push_blob(append, incoming.body.pieces(), &digest)
                 .await?;
-            Ok(created(app, repo, &digest, &incoming.headers))
+            Ok(created(app, repo, &digest, &incoming.outside))
         }
     }
 }
@@ -62,9 +63,9 @@ pub(super) async fn append(
             &url,
             at,
             StatusCode::ACCEPTED,
-            &incoming.headers,
+            &incoming.outside,
         )),
-        Err(error) => elsewhere(app, repo, &url, error, &incoming.headers),
+        Err(error) => elsewhere(app, repo, &url, error, &incoming.outside),
     }
 }
 
@@ -80,8 +81,8 @@ pub(super) async fn finish(
         .finish_upload(&url, append, incoming.body.pieces(), digest)
         .await
     {
-        Ok(()) => Ok(created(app, repo, digest, &incoming.headers)),
-        Err(error) => elsewhere(app, repo, &url, error, &incoming.headers),
+        Ok(()) => Ok(created(app, repo, digest, &incoming.outside)),
+        Err(error) => elsewhere(app, repo, &url, error, &incoming.outside),
     }
 }
 
@@ -89,7 +90,7 @@ pub(super) async fn status(
     app: &App,
     repo: &Repository,
     url: UploadUrl,
-    headers: &HeaderMap,
+    outside: &Outside,
 ) -> Answer {
     let at = repo.upload_status(&url).await?;
     Ok(progress(
@@ -98,7 +99,7 @@ pub(super) async fn status(
         &url,
         at,
         StatusCode::NO_CONTENT,
-        headers,
+        outside,
     ))
 }
 
@@ -146,13 +147,13 @@ fn elsewhere(
     repo: &Repository,
     url: &UploadUrl,
     error: RegistryError,
-    headers: &HeaderMap,
+    outside: &Outside,
 ) -> Answer {
     let RegistryError::RangeInvalid(at) = error else {
         return Err(error.into());
     };
     let status = StatusCode::RANGE_NOT_SATISFIABLE;
-    let told = progress(app, repo, url, at, status, headers);
+    let told = progress(app, repo, url, at, status, outside);
     let mut response = ApiError::Registry(RegistryError::RangeInvalid(at)).respond("");
     for name in [header::LOCATION, header::RANGE, UPLOAD_UUID] {
         if let Some(value) = told.headers().get(&name) {
@@ -162,13 +163,13 @@ fn elsewhere(
     Ok(response)
 }
 
-fn opened(app: &App, repo: &Repository, new: NewUpload, headers: &HeaderMap) -> Response<Body> {
+fn opened(app: &App, repo: &Repository, new: NewUpload, outside: &Outside) -> Response<Body> {
     let url = UploadUrl {
         id: new.id,
         state: Some(new.state),
     };
     let at = Progress { id: new.id, len: 0 };
-    progress(app, repo, &url, at, StatusCode::ACCEPTED, headers)
+    progress(app, repo, &url, at, StatusCode::ACCEPTED, outside)
 }
 
 /// Where an upload stands. `0-0` also means nothing yet; clients live with that.
@@ -178,10 +179,10 @@ fn progress(
     url: &UploadUrl,
     at: Progress,
     status: StatusCode,
-    headers: &HeaderMap,
+    outside: &Outside,
 ) -> Response<Body> {
     let mut response = empty(status);
-    let location = app.location(&upload_path(repo.name(), url), headers);
+    let location = app.location(&upload_path(repo.name(), url), outside);
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, location);
     put(
@@ -194,9 +195,9 @@ fn progress(
 }
 
 /// A blob that is in the repository now.
-fn created(app: &App, repo: &Repository, digest: &Digest, headers: &HeaderMap) -> Response<Body> {
+fn created(app: &App, repo: &Repository, digest: &Digest, outside: &Outside) -> Response<Body> {
     let mut response = empty(StatusCode::CREATED);
-    let location = app.location(&blob_path(repo.name(), digest), headers);
+    let location = app.location(&blob_path(repo.name(), digest), outside);
     response.headers_mut().insert(header::LOCATION, location);
     put(response.headers_mut(), CONTENT_DIGEST, digest.to_string());
     response

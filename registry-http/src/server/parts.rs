@@ -8,7 +8,7 @@ use registry_core::registry::Options;
 use crate::accept::AcceptLimits;
 use crate::ambient::ambient;
 use crate::app::AppConfig;
-use crate::config::{Config, UrlLists};
+use crate::config::{Config, Http, UrlLists};
 use crate::endpoint;
 
 pub(crate) fn options(config: &mut Config) -> Options {
@@ -42,11 +42,23 @@ pub(crate) fn app_config(config: &Config) -> AppConfig {
         manifest_limit: config.limits.manifest,
         stall_timeout: config.limits.stall_timeout,
         prefix: http.prefix.trim_end_matches('/').to_owned(),
-        host: http.host.as_ref().map(ToString::to_string),
+        base: base(http),
         absolute: http.relativeurls == Some(false),
         headers: http.headers.clone(),
         access_log: None,
     }
+}
+
+/// Of a fixed URL, the path is where the API lies for clients, wherever it lies below here; one
+/// without a path leaves that to `http.prefix`.
+fn base(http: &Http) -> Option<String> {
+    let host = http.host.as_ref()?;
+    let (scheme, authority) = (host.scheme()?, host.authority()?);
+    let path = match host.path().trim_end_matches('/') {
+        "" => http.prefix.trim_end_matches('/'),
+        path => path,
+    };
+    Some(format!("{scheme}://{authority}{path}"))
 }
 
 pub(crate) fn accept_limits(config: &Config) -> AcceptLimits {

@@ -100,7 +100,7 @@ extensions: {limits: {manifest: 5, connections: 6}}
     .unwrap();
     let app = app_config(&config);
     assert_eq!(app.prefix, "/p");
-    assert_eq!(app.host.unwrap().trim_end_matches('/'), "https://a.example");
+    assert_eq!(app.base.unwrap(), "https://a.example/p");
     assert!(app.absolute);
     assert_eq!((app.limits.catalog, app.limits.tags), (3, 4));
     assert_eq!(app.manifest_limit, 5);
@@ -117,6 +117,22 @@ extensions: {limits: {manifest: 5, connections: 6}}
     assert!(urls.admits("https://a/") && !urls.admits("https://b/"));
     assert_eq!(options.upload_age, Duration::from_secs(3600));
     assert_eq!(options.secret.unwrap().expose(), "s");
+}
+
+#[test]
+fn a_fixed_url_says_where_everything_lies_for_clients() {
+    for (host, prefix, expected) in [
+        ("https://a.example", "", "https://a.example"),
+        ("https://a.example:444/", "", "https://a.example:444"),
+        ("http://a.example", "/p", "http://a.example/p"),
+        ("https://a.example/p", "/p/", "https://a.example/p"),
+        ("https://a.example/q/r/?x", "/p/", "https://a.example/q/r"),
+    ] {
+        let text = format!("storage: {{inmemory: }}\nhttp: {{host: '{host}', prefix: '{prefix}'}}");
+        let config = Config::parse("config.yml", &format!("version: 0.1\n{text}"), &[]);
+        let base = app_config(&config.unwrap()).base;
+        assert_eq!(base.as_deref(), Some(expected), "{host} {prefix}");
+    }
 }
 
 #[test]

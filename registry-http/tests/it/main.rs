@@ -47,6 +47,7 @@ mod panics;
     allow(dead_code, reason = "what lasts in memory is soon told")
 )]
 mod process;
+mod proxies;
 mod refusals;
 mod robustness;
 mod rules;

@@ -137,13 +137,6 @@ pub(super) fn http(raw: RawHttp, layers: &Layers, notes: &mut Notes) -> Result<H
             layers.refuse(&["http", "host"], message)
         })?),
     };
-    if raw.relativeurls == Some(false) && host.is_none() {
-        notes.warn(format!(
-            "`http.relativeurls` ({}) is false and `http.host` is not set: URLs begin with http:// \
-             and the host that was asked, which is wrong behind a proxy with TLS; set `http.host`",
-            layers.origin(&["http", "relativeurls"])
-        ));
-    }
     let prefix = raw.prefix.trim_matches('/');
     let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     if !prefix.bytes().all(usable) || prefix.split('/').any(|part| part == "..") {

@@ -85,22 +85,6 @@ fn what_a_store_is_asked_for_and_has_anyway_is_no_news() {
 }
 
 #[test]
-fn absolute_urls_without_a_host_of_their_own_are_warned_about() {
-    let told = warnings("http: {relativeurls: false}");
-    assert_eq!(told.len(), 1, "{told:?}");
-    for word in ["`http.relativeurls` (config.yml:", "set `http.host`"] {
-        assert!(told[0].contains(word), "{told:?}");
-    }
-    for text in [
-        "http: {relativeurls: false, host: 'https://a.example'}",
-        "http: {relativeurls: true}",
-        "http: {host: 'https://a.example'}",
-    ] {
-        assert_eq!(warnings(text), Vec::<String>::new(), "{text}");
-    }
-}
-
-#[test]
 fn unknown_keys_are_named_with_the_nearest_known_one() {
     let table = [
         (

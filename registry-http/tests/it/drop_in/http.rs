@@ -7,7 +7,7 @@ use crate::client::{Request, exchange, parse};
 use crate::process::wait_for;
 #[cfg(feature = "fs")]
 use crate::stopping;
-use crate::{health, limits, metrics, refusals, robustness, sockets, tls};
+use crate::{health, limits, metrics, proxies, refusals, robustness, sockets, tls};
 
 proved_by! {
     http_net: sockets::a_socket_of_the_file_system_is_served_and_removed_at_the_end,
@@ -96,6 +96,15 @@ fn http_host() {
     assert!(warned.warning().starts_with(named), "{warned:?}");
     let told = location("http: {host: 'a.example:444'}\n", post());
     assert!(told.starts_with("/v2/a/blobs/uploads/"), "{told}");
+    // Whatever else is said.
+    let more = "http: {host: 'https://a.example/', relativeurls: true}\n";
+    let told = location(more, post().header("X-Forwarded-Proto", "http"));
+    assert!(told.starts_with("https://a.example/v2/a/"), "{told}");
+    for path in ["", "/", "/below", "/below/"] {
+        let more = format!("http: {{host: 'https://a.example{path}', prefix: /below/}}\n");
+        let told = location(&more, Request::new("POST", "/below/v2/a/blobs/uploads/"));
+        assert!(told.starts_with("https://a.example/below/v2/a/"), "{told}");
+    }
 }
 
 #[test]
@@ -133,12 +142,26 @@ fn http_relativeurls() {
 
 #[test]
 fn http_forwarded() {
-    let request = post()
-        .header("X-Forwarded-Proto", "https")
-        .header("X-Forwarded-Host", "outside.example")
-        .header("Forwarded", "proto=https;host=outside.example");
-    let told = location("http: {relativeurls: false}\n", request);
-    assert!(told.starts_with("http://registry/v2/a/"), "{told}");
+    for header in [
+        ("X-Forwarded-Proto", "https"),
+        ("Forwarded", "proto=https;host=outside.example"),
+    ] {
+        let told = location(
+            "http: {relativeurls: false}\n",
+            post()
+                .header(header.0, header.1)
+                .header("X-Forwarded-Host", "outside.example"),
+        );
+        assert!(told.starts_with("https://registry/v2/a/"), "{told}");
+    }
+    proxies::a_proxy_says_what_clients_ask_and_who_they_are();
+}
+
+#[test]
+fn extensions_proxies() {
+    proxies::who_is_no_proxy_is_believed_nothing();
+    let checked = check_with("extensions: {proxies: [all, unix, '::1', 10.0.0.0/8]}");
+    assert_eq!(checked.value("extensions.proxies.3"), "10.0.0.0/8");
 }
 
 #[test]
