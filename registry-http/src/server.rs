@@ -105,7 +105,8 @@ impl Server {
         let metrics = app.metrics.clone();
         let registry = self.registry.clone();
         let service = service_fn(move |request: Request<Body>| {
-            let answer = Arc::clone(&app).serve(request);
+            // On the heap, or each layer above would move all that any handler may need.
+            let answer = Box::pin(Arc::clone(&app).serve(request));
             async move { Ok(answer.await) }
         });
         let Watched {
