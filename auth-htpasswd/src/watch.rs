@@ -5,7 +5,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -52,7 +52,8 @@ pub(crate) struct Watch {
     ambient: Ambient,
     key: Hmac<Sha256>,
     users: RwLock<Arc<Users>>,
-    looked: Mutex<SystemTime>,
+    /// When the last look was, in microseconds of the epoch.
+    looked: AtomicI64,
     seen: Mutex<Seen>,
     has_warned_of_weak: AtomicBool,
 }
@@ -120,7 +121,7 @@ impl Watch {
             ambient,
             key,
             users: RwLock::new(Arc::new(empty)),
-            looked: Mutex::new((ambient.now)()),
+            looked: AtomicI64::new(micros_of((ambient.now)())),
             seen: Mutex::default(),
             has_warned_of_weak: AtomicBool::new(false),
         }
@@ -132,17 +133,20 @@ impl Watch {
         Arc::clone(&users)
     }
 
-    /// Whether it is time for a look; if so, it is for the caller to take it.
+    /// Whether it is time for a look; if so, it is for the caller to take it. Every request asks,
+    /// so that nobody waits for anybody here.
     pub(crate) fn is_due(&self, now: SystemTime) -> bool {
-        let mut looked = lock(&self.looked);
-        // An error is a clock that was set back.
-        let is_due = now
-            .duration_since(*looked)
-            .map_or(true, |since| since >= INTERVAL);
-        if is_due {
-            *looked = now;
+        let now = micros_of(now);
+        let looked = self.looked.load(Ordering::Relaxed);
+        let since = now.saturating_sub(looked);
+        // A look in the future was under a clock that was set back.
+        if u64::try_from(since).is_ok_and(|since| Duration::from_micros(since) < INTERVAL) {
+            return false;
         }
-        is_due
+        let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.looked
+            .compare_exchange(looked, now, success, failure)
+            .is_ok()
     }
 
     /// Looks at the file, and reads it if it has changed; whether other users count now. What
@@ -299,6 +303,13 @@ fn read_once(path: &Path) -> Result<(Signature, Vec<u8>, Signature), FileError> 
     }
     let after = Signature::of(&file.metadata()?);
     Ok((before, bytes, after))
+}
+
+fn micros_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

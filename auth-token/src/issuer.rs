@@ -10,7 +10,8 @@ mod signing;
 mod store;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::hmac;
@@ -44,7 +45,8 @@ pub struct Issuer {
     store: Store,
     secret: hmac::Key,
     present: RwLock<Arc<Present>>,
-    looked: Mutex<SystemTime>,
+    /// When the last look was, in microseconds of the epoch.
+    looked: AtomicI64,
     ambient: Ambient,
 }
 
@@ -75,7 +77,7 @@ impl Issuer {
             config,
             store,
             present: RwLock::new(Arc::new(present)),
-            looked: Mutex::new(now),
+            looked: AtomicI64::new(micros_of(now)),
             ambient,
         }))
     }
@@ -203,18 +205,20 @@ impl Issuer {
         Arc::clone(&present)
     }
 
+    /// Whether it is time for a look, which is then the caller's to take. Every request asks, so
+    /// that nobody waits for anybody here.
     fn is_due(&self, long: Duration) -> bool {
-        let now = (self.ambient.now)();
-        let mut looked: MutexGuard<'_, SystemTime> =
-            self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = micros_of((self.ambient.now)());
+        let looked = self.looked.load(Ordering::Relaxed);
+        let since = now.saturating_sub(looked);
         // A clock that was set back would put it off for as long.
-        let due = now
-            .duration_since(*looked)
-            .map_or(true, |since| since >= long);
-        if due {
-            *looked = now;
+        if u64::try_from(since).is_ok_and(|since| Duration::from_micros(since) < long) {
+            return false;
         }
-        due
+        let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.looked
+            .compare_exchange(looked, now, success, failure)
+            .is_ok()
     }
 
     /// Makes and removes keys as is due, and takes those that are there. It cannot be cancelled,
@@ -259,4 +263,11 @@ impl Present {
         let keys = self.signing.iter();
         keys.map(|key| (key.born, key.id.as_str())).collect()
     }
+}
+
+fn micros_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    })
 }
