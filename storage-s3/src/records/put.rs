@@ -1,0 +1,220 @@
+//! Writes and deletes of records, and their conditions.
+//!
+//! An answer may be lost after the store has done what was asked. Of a write under a condition that
+//! leaves open whether it was done: asked again, the store would refuse it because of itself.
+//! So each carries a name of its own, which no other ever has, beside its bytes, and after every
+//! answer but success the record is looked at: whose it is decides.
+
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, Error, GetOptions, ObjectStore as _, ObjectStoreExt as _,
+    PutMode as Condition, PutOptions, PutPayload, UpdateVersion,
+};
+use registry_core::StorageError;
+use registry_core::storage::{Guarantees, Outcome, PutMode, Version};
+use tokio::sync::RwLock;
+use tokio::time::sleep;
+
+use super::version;
+use crate::error::{broken, fault};
+use crate::store::Store;
+
+/// Metadata of a record that was written under a condition: the name of that write.
+const WRITE: &str = "registry-write";
+
+/// What keys share locks.
+const STRIPES: usize = 64;
+
+/// Between the first attempt and the second, at most; then it doubles.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Writes and deletes, and what stands between those of this process where the store does not.
+#[derive(Debug)]
+pub(crate) struct Writers {
+    /// Whether the store holds to conditions.
+    enforced: bool,
+    /// Held alone by who looks before it changes.
+    stripes: Box<[RwLock<()>]>,
+}
+
+/// Whose record is there.
+enum Found {
+    Nobody,
+    /// Of the write that asks.
+    Own(Version),
+    Other(Version),
+}
+
+impl Writers {
+    pub(crate) fn new(enforced: bool) -> Self {
+        let stripes = (0..STRIPES).map(|_| RwLock::default()).collect();
+        Self { enforced, stripes }
+    }
+
+    pub(crate) fn guarantees(&self) -> Guarantees {
+        let mut guarantees = Guarantees::default();
+        guarantees.conditional_writes = self.enforced;
+        guarantees
+    }
+
+    pub(crate) async fn put(
+        &self,
+        store: &Store,
+        key: &Path,
+        value: Bytes,
+        mode: PutMode,
+    ) -> Result<Outcome, StorageError> {
+        let stripe = self.stripe(key);
+        if !self.enforced {
+            let _alone = stripe.write().await;
+            return put_after_look(store, key, value, &mode).await;
+        }
+        let _beside = stripe.read().await;
+        match mode {
+            PutMode::Replace => replace(store, key, value).await,
+            mode => put_if(store, key, value, &mode).await,
+        }
+    }
+
+    /// The store has no delete under a condition that could be relied on, so another process may
+    /// come between the look and the delete.
+    pub(crate) async fn delete(
+        &self,
+        store: &Store,
+        key: &Path,
+        if_version: Option<&Version>,
+    ) -> Result<Outcome, StorageError> {
+        let _alone = self.stripe(key).write().await;
+        if let Some(wanted) = if_version {
+            match look(store, key, "").await? {
+                Found::Other(there) if there != *wanted => return Ok(Outcome::Conflict),
+                Found::Nobody => return Ok(Outcome::Done(None)),
+                _ => {}
+            }
+        }
+        match store.s3.delete(key).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(Outcome::Done(None)),
+            Err(error) => Err(fault("removing a record")(error)),
+        }
+    }
+
+    fn stripe(&self, key: &Path) -> &RwLock<()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        // Less than the number of stripes, so it fits.
+        &self.stripes[(hash % STRIPES as u64) as usize]
+    }
+}
+
+async fn replace(store: &Store, key: &Path, value: Bytes) -> Result<Outcome, StorageError> {
+    let put = store.s3.put(key, PutPayload::from_bytes(value)).await;
+    let put = put.map_err(fault("writing a record"))?;
+    Ok(Outcome::Done(put.e_tag.map(Version::new)))
+}
+
+/// Under the lock of its key.
+async fn put_after_look(
+    store: &Store,
+    key: &Path,
+    value: Bytes,
+    mode: &PutMode,
+) -> Result<Outcome, StorageError> {
+    let holds = match mode {
+        PutMode::Replace => true,
+        PutMode::Create => matches!(look(store, key, "").await?, Found::Nobody),
+        PutMode::IfVersion(wanted) => {
+            matches!(look(store, key, "").await?, Found::Other(there) if there == *wanted)
+        }
+    };
+    match holds {
+        true => replace(store, key, value).await,
+        false => Ok(Outcome::Conflict),
+    }
+}
+
+async fn put_if(
+    store: &Store,
+    key: &Path,
+    value: Bytes,
+    mode: &PutMode,
+) -> Result<Outcome, StorageError> {
+    let write = format!("{:032x}", random_u128()?);
+    let payload = PutPayload::from_bytes(value);
+    let mut pause = PAUSE;
+    for attempt in 0..=store.retries {
+        let options = PutOptions {
+            mode: condition(mode),
+            attributes: Attributes::from_iter([(Attribute::Metadata(WRITE.into()), write.clone())]),
+            ..PutOptions::default()
+        };
+        let error = match store.once.put_opts(key, payload.clone(), options).await {
+            Ok(put) => return Ok(Outcome::Done(put.e_tag.map(Version::new))),
+            Err(error) => error,
+        };
+        match (look(store, key, &write).await?, mode) {
+            (Found::Own(version), _) => return Ok(Outcome::Done(Some(version))),
+            // Not done, and it may be: another was in the way, or nobody heard it.
+            (Found::Nobody, PutMode::Create) => {}
+            (Found::Other(there), PutMode::IfVersion(wanted)) if there == *wanted => {}
+            _ => return Ok(Outcome::Conflict),
+        }
+        let refused = matches!(
+            error,
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. }
+        );
+        if refused || attempt == store.retries {
+            return Err(fault("writing a record")(error));
+        }
+        sleep(jitter(pause)?).await;
+        pause *= 2;
+    }
+    // The last attempt has returned.
+    Err(broken("writing a record", "there was no attempt"))
+}
+
+fn condition(mode: &PutMode) -> Condition {
+    match mode {
+        PutMode::Create => Condition::Create,
+        PutMode::IfVersion(version) => Condition::Update(UpdateVersion {
+            e_tag: Some(version.as_str().to_owned()),
+            version: None,
+        }),
+        PutMode::Replace => Condition::Overwrite,
+    }
+}
+
+/// Whose record is there now; nobody's has the empty name.
+async fn look(store: &Store, key: &Path, write: &str) -> Result<Found, StorageError> {
+    let options = GetOptions {
+        head: true,
+        ..GetOptions::default()
+    };
+    let found = match store.s3.get_opts(key, options).await {
+        Err(Error::NotFound { .. }) => return Ok(Found::Nobody),
+        found => found.map_err(fault("looking at a record"))?,
+    };
+    let version = version(&found.meta)?;
+    let by = found.attributes.get(&Attribute::Metadata(WRITE.into()));
+    Ok(match by.is_some_and(|by| by.as_ref() == write) {
+        true => Found::Own(version),
+        false => Found::Other(version),
+    })
+}
+
+/// Bits that nobody has had before.
+pub(super) fn random_u128() -> Result<u128, StorageError> {
+    let mut bytes = [0; 16];
+    let filled = getrandom::fill(&mut bytes);
+    filled.map_err(|error| broken("asking for randomness", error))?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+/// Half of it at least, so that two who met do not meet again.
+fn jitter(pause: Duration) -> Result<Duration, StorageError> {
+    let half = pause / 2;
+    let steps = u32::try_from(random_u128()? % 1_024).unwrap_or_default();
+    Ok(half + half * steps / 1_024)
+}

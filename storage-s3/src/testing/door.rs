@@ -1,0 +1,159 @@
+//! Connections, faults and the log: what lies between the wire and the store.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, future, stream};
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use s3s::auth::SimpleAuth;
+use s3s::dto::{Timestamp, TimestampFormat};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::sync::oneshot;
+
+use super::faults::{Fault, When};
+use super::operation::Request;
+use super::service::Service;
+use super::{S3Server, Shared, lock, now};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Body = UnsyncBoxBody<Bytes, Error>;
+
+/// Serves until `stopped`, or until whoever could say so is gone; then every connection ends.
+pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    listener
+        .set_nonblocking(true)
+        .expect("a listener that waits");
+    let mut service = S3ServiceBuilder::new(Service(Arc::clone(&shared)));
+    service.set_auth(SimpleAuth::from_single(
+        S3Server::ACCESS_KEY,
+        S3Server::SECRET_KEY,
+    ));
+    let door = Arc::new(Door {
+        shared,
+        service: service.build(),
+    });
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+        let accepting = async {
+            loop {
+                if let Ok((stream, _)) = listener.accept().await {
+                    // Small answers must not wait for the acknowledgement of others.
+                    let _ = stream.set_nodelay(true);
+                    let door = Arc::clone(&door);
+                    let answer = service_fn(move |request| Arc::clone(&door).answer(request));
+                    let connection = http1::Builder::new();
+                    tokio::spawn(connection.serve_connection(TokioIo::new(stream), answer));
+                }
+            }
+        };
+        future::select(Box::pin(accepting), stopped).await;
+    });
+}
+
+struct Door {
+    shared: Arc<Shared>,
+    service: S3Service,
+}
+
+impl Door {
+    /// An error ends the connection.
+    async fn answer(
+        self: Arc<Self>,
+        request: http::Request<Incoming>,
+    ) -> Result<Response<Body>, Error> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let mut request = Request::of(&parts, body.len());
+        let met = lock(&self.shared.faults).meet(&request);
+        let answered = match &met {
+            Some((When::Before, Fault::Status(..) | Fault::ErrorInBody(_))) => Response::default(),
+            Some((When::Before, fault)) => {
+                lock(&self.shared.log).push(request);
+                return Err(lost(fault).await);
+            }
+            _ => {
+                let request = http::Request::from_parts(parts, s3s::Body::from(body));
+                let answered = self.service.call(request).await;
+                answered
+                    .map_err(Error::from)?
+                    .map(|body| body.map_err(Error::from).boxed_unsync())
+            }
+        };
+        let answer = match met {
+            Some((_, Fault::Status(status, code))) => Ok(error(status, code)),
+            Some((_, Fault::ErrorInBody(code))) => Ok(error(StatusCode::OK, code)),
+            Some((_, Fault::Cut(len))) => Ok(part_of(answered, len, false).await?),
+            Some((_, Fault::Stall(len))) => Ok(part_of(answered, len, true).await?),
+            Some((_, fault)) => Err(fault),
+            None => Ok(answered),
+        };
+        request.status = answer.as_ref().ok().map(Response::status);
+        lock(&self.shared.log).push(request);
+        match answer {
+            Ok(answer) => Ok(dated(answer)),
+            Err(fault) => Err(lost(&fault).await),
+        }
+    }
+}
+
+/// No answer: at once, or never.
+async fn lost(fault: &Fault) -> Error {
+    if matches!(fault, Fault::Silence | Fault::Stall(_)) {
+        future::pending::<()>().await;
+    }
+    "told to fail".into()
+}
+
+/// Its clock is the one of the objects.
+fn dated(mut answer: Response<Body>) -> Response<Body> {
+    let mut date = Vec::new();
+    let written = Timestamp::from(now()).format(TimestampFormat::HttpDate, &mut date);
+    written.expect("a date can be written");
+    let date = HeaderValue::from_bytes(&date).expect("a date is a value");
+    answer.headers_mut().insert(header::DATE, date);
+    answer
+}
+
+fn error(status: StatusCode, code: &str) -> Response<Body> {
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
+         <Message>told to fail</Message></Error>"
+    );
+    let body = Full::new(Bytes::from(text)).map_err(|never| match never {});
+    let mut answer = Response::new(body.boxed_unsync());
+    *answer.status_mut() = status;
+    let xml = HeaderValue::from_static("application/xml");
+    answer.headers_mut().insert(header::CONTENT_TYPE, xml);
+    answer
+}
+
+/// The beginning of an answer whose header promises all of it.
+async fn part_of(answer: Response<Body>, len: usize, stays: bool) -> Result<Response<Body>, Error> {
+    let (mut parts, body) = answer.into_parts();
+    let mut whole = body.collect().await?.to_bytes();
+    parts
+        .headers
+        .insert(header::CONTENT_LENGTH, whole.len().into());
+    whole.truncate(len);
+    let begun = stream::iter([Ok(Frame::data(whole))]);
+    let rest = stream::once(async move {
+        match stays {
+            true => future::pending().await,
+            // So that what is there leaves before the connection ends.
+            false => tokio::task::yield_now().await,
+        }
+        Err(Error::from("told to fail"))
+    });
+    let body = StreamBody::new(begun.chain(rest)).boxed_unsync();
+    Ok(Response::from_parts(parts, body))
+}

@@ -1,0 +1,5 @@
+//! The S3 of the tests, and the driver on it.
+#![allow(clippy::unwrap_used, reason = "these are tests and their helpers")]
+
+mod records;
+mod server;
