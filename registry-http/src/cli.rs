@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use self::signals::{Signals, listen};
 use crate::accept::Passed;
+use crate::certificate::{self, CertificateArguments};
 use crate::check::{CheckArguments, Question, Report};
 use crate::collect::{self, CollectArguments};
 use crate::config::{Config, LogLevel, Source};
@@ -70,6 +71,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Make a certificate for `http.tls`, and tell where each client wants it
+    Certificate {
+        #[command(flatten)]
+        arguments: CertificateArguments,
+    },
     /// Remove what no manifest needs
     #[command(args_override_self = true)]
     GarbageCollect {
@@ -94,6 +100,7 @@ enum Work {
     Serve,
     Check(CheckArguments, Question),
     Collect(CollectArguments),
+    Certificate(CertificateArguments),
     #[cfg(feature = "htpasswd")]
     Htpasswd(Vec<OsString>),
 }
@@ -121,6 +128,7 @@ pub(crate) fn run(builder: Builder) -> ExitCode {
             check(builder, arguments, &question, &source, &variables)
         }
         Work::Collect(arguments) => collect(builder, arguments, &source, &variables),
+        Work::Certificate(arguments) => return certificate::run(&arguments),
         #[cfg(feature = "htpasswd")]
         Work::Htpasswd(arguments) => return htpasswd::run(arguments),
     };
@@ -184,6 +192,7 @@ fn work(
             config,
         }) => (Work::Check(arguments, question), config),
         Some(Command::GarbageCollect { arguments, config }) => (Work::Collect(arguments), config),
+        Some(Command::Certificate { arguments }) => (Work::Certificate(arguments), None),
         #[cfg(feature = "htpasswd")]
         Some(Command::Htpasswd { arguments }) => (Work::Htpasswd(arguments), None),
         Some(Command::Completion { .. }) => {

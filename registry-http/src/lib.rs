@@ -32,6 +32,7 @@ mod auth;
 mod body;
 mod budget;
 mod builtin;
+mod certificate;
 mod check;
 mod cli;
 mod client;

@@ -9,6 +9,7 @@
 
 mod access;
 mod blobs;
+mod certificate;
 #[cfg(feature = "fs")]
 mod checking;
 mod client;

@@ -1,6 +1,7 @@
 //! Who is let in, and who may do what.
 
 use super::proved_by;
+use crate::certificate;
 #[cfg(all(feature = "fs", feature = "htpasswd"))]
 use crate::htpasswd::{self, command, file};
 use crate::rules;
@@ -23,6 +24,7 @@ proved_by! {
 }
 
 proved_by! {
+    certificate_command: certificate::one_that_signs_itself_is_believed_by_who_trusts_it;
     extensions_immutable: rules::an_immutable_tag_is_moved_by_nobody_and_may_be_deleted;
 }
 
