@@ -43,7 +43,7 @@ impl Source {
         }
     }
 
-    /// Looks for a key that is not known. `false` if nothing was ever found anywhere.
+    /// Looks for a key that is not known. `false` if nothing can be found anywhere.
     async fn ask(&self) -> bool {
         match self {
             Self::Other(keyring) => keyring.ask().await,
@@ -59,13 +59,13 @@ impl Source {
 #[derive(Debug)]
 enum Refused {
     Token(TokenError),
-    /// There are no keys yet.
+    /// There are no keys yet, or none any more.
     NoKeys,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the keys that verify tokens were never fetched")]
-struct NeverFetched;
+#[error("the keys that verify tokens could not be fetched")]
+struct NotFetched;
 
 impl TokenAuth {
     /// Reads the keys of the configured files. A URL is asked when the first token comes.
@@ -148,7 +148,7 @@ impl TokenAuth {
                     tracing::info!(%why, address, "a token is not believed");
                     AuthError::Challenge(self.asking(Some(BearerError::InvalidToken)))
                 }
-                Refused::NoKeys => AuthError::Unavailable(BoxError::from(NeverFetched)),
+                Refused::NoKeys => AuthError::Unavailable(BoxError::from(NotFetched)),
             })
     }
 

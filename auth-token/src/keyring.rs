@@ -59,23 +59,27 @@ impl Keyring {
             looked: Some((ambient.now)()),
             ..Parts::default()
         };
-        let mut remote = None;
+        let mut published = None;
         match &config.jwks {
             Some(Jwks::File(path)) => parts.set = Some(watched(path)?),
-            Some(Jwks::Remote(fetch)) => {
-                remote = Some(Arc::new(Remote::new(Arc::clone(fetch), ambient)));
-            }
+            Some(Jwks::Remote(fetch)) => published = Some(Arc::clone(fetch)),
             None => {}
         }
         let keys = parts.keys(0)?;
-        if keys.is_empty() && remote.is_none() {
+        if keys.is_empty() && published.is_none() {
             return Err(OpenError::NoKey);
         }
+        let inner = Arc::new(Inner {
+            current: RwLock::new(Arc::new(keys)),
+            parts: Mutex::new(parts),
+        });
+        let remote = published.map(|fetch| {
+            let inner = Arc::clone(&inner);
+            let install = Box::new(move |set| inner.install(set));
+            Arc::new(Remote::new(fetch, install, ambient))
+        });
         Ok(Self {
-            inner: Arc::new(Inner {
-                current: RwLock::new(Arc::new(keys)),
-                parts: Mutex::new(parts),
-            }),
+            inner,
             remote,
             ambient,
         })
@@ -88,16 +92,16 @@ impl Keyring {
             self.look().await;
         }
         if let Some(remote) = &self.remote {
-            remote.renew(self.installer());
+            remote.renew();
         }
         self.inner.current()
     }
 
     /// Asks the URL, if there is one and a minute has gone by, and waits for the answer. Says
-    /// whether there has ever been one.
+    /// whether there has been one that still counts.
     pub(crate) async fn ask(&self) -> bool {
         match &self.remote {
-            Some(remote) => remote.ask(self.installer()).await,
+            Some(remote) => remote.ask().await,
             None => true,
         }
     }
@@ -107,7 +111,7 @@ impl Keyring {
         self.look().await;
         if let Some(remote) = &self.remote {
             remote.forget_when();
-            remote.ask(self.installer()).await;
+            remote.ask().await;
         }
     }
 
@@ -137,11 +141,6 @@ impl Keyring {
         if let Err(error) = looked {
             tracing::error!(%error, "the files of the keys were not looked at");
         }
-    }
-
-    fn installer(&self) -> impl Fn(Vec<Jwk>) + Send + 'static {
-        let inner = Arc::clone(&self.inner);
-        move |set| inner.install(set)
     }
 }
 

@@ -47,6 +47,10 @@ pub(crate) fn later(seconds: u64) {
     NOW.set(NOW.get() + seconds);
 }
 
+pub(crate) fn earlier(seconds: u64) {
+    NOW.set(NOW.get() - seconds);
+}
+
 pub(crate) fn realm() -> Realm {
     Realm::Fixed("https://auth.example.com/token".to_owned())
 }

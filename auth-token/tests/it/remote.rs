@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use auth_token::{FetchKeys, Issuer, Jwks, TokenAuth};
@@ -10,7 +11,7 @@ use registry_core::BoxError;
 use registry_core::access::{AuthError, Authenticator as _};
 use tokio::sync::Semaphore;
 
-use crate::given::{ambient, config, is_believed, issuer, later, show, token};
+use crate::given::{DAY, ambient, config, earlier, is_believed, issuer, later, show, token};
 
 /// An issuer's address: counts who asks, and answers when it may.
 #[derive(Debug)]
@@ -256,4 +257,97 @@ async fn an_operator_has_it_asked_at_once() {
     auth.reload().await;
     assert_eq!(address.asked(), 2);
     assert!(is_believed(&auth, &token(&new).await).await);
+}
+
+/// Has a minute go by, and what timers may be late.
+async fn a_minute_passes() {
+    tokio::time::advance(Duration::from_secs(61)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_address_is_asked_again_though_no_token_comes() {
+    let (folder, old, address) = given().await;
+    let new = issuer(&folder.path().join("new"));
+    let auth = address.trusted();
+    let before = token(&old).await;
+    assert!(is_believed(&auth, &before).await);
+    later(599);
+    a_minute_passes().await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(address.asked(), 1, "they are not old");
+    // While nobody comes, the key is taken back, and the address is away for a while.
+    address.says(Err("connection refused"));
+    later(1);
+    a_minute_passes().await;
+    until(|| address.asked() == 2).await;
+    address.says(Ok(new.jwks().await));
+    later(60);
+    a_minute_passes().await;
+    until(|| address.asked() == 3).await;
+    assert!(
+        !is_believed(&auth, &before).await,
+        "who comes first does not get in"
+    );
+    assert!(is_believed(&auth, &token(&new).await).await);
+    assert_eq!(address.asked(), 3);
+}
+
+#[tokio::test]
+async fn nobody_asks_for_the_keys_of_who_is_gone() {
+    let (_folder, issuer, address) = given().await;
+    let auth = address.trusted();
+    assert!(is_believed(&auth, &token(&issuer).await).await);
+    drop(auth);
+    until(|| Arc::strong_count(&address) == 1).await;
+}
+
+/// 503 here, too: the token may be as good as ever.
+#[tokio::test]
+async fn keys_that_were_not_confirmed_for_an_hour_are_believed_no_more() {
+    let (_folder, issuer, address) = given().await;
+    let auth = address.trusted();
+    assert!(is_believed(&auth, &token(&issuer).await).await);
+    address.says(Err("connection refused"));
+    for minutes in [20, 39] {
+        later(minutes * 60);
+        assert!(is_believed(&auth, &token(&issuer).await).await);
+    }
+    later(59);
+    let shown = token(&issuer).await;
+    assert!(is_believed(&auth, &shown).await);
+    later(1);
+    for token in [&shown, &token(&issuer).await] {
+        let undecided = show(&auth, token).await.unwrap_err();
+        assert!(matches!(undecided, AuthError::Unavailable(_)));
+    }
+    assert!(
+        !is_believed(&auth, "junk").await,
+        "that can be told without keys"
+    );
+    // Once a minute and no more, also now.
+    let asked = address.asked();
+    later(60);
+    for _ in 0..10 {
+        assert!(show(&auth, &shown).await.is_err());
+    }
+    assert_eq!(address.asked(), asked + 1);
+    address.says(Ok(issuer.jwks().await));
+    later(60);
+    assert!(is_believed(&auth, &token(&issuer).await).await);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_neither_ends_the_hour_nor_makes_a_day_of_it() {
+    let (_folder, issuer, address) = given().await;
+    let auth = address.trusted();
+    assert!(is_believed(&auth, &token(&issuer).await).await);
+    address.says(Err("connection refused"));
+    earlier(DAY);
+    assert!(is_believed(&auth, &token(&issuer).await).await);
+    until(|| address.asked() == 2).await;
+    later(3600);
+    let undecided = show(&auth, &token(&issuer).await).await.unwrap_err();
+    assert!(matches!(undecided, AuthError::Unavailable(_)));
 }
