@@ -72,6 +72,12 @@ pub(crate) fn whole_seconds(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.unwrap_or_default().as_secs())
 }
 
+/// A time as it is written in XML.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(whole_seconds(time.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,6 +43,8 @@ pub struct Config {
     pub patience: Duration,
     /// How often a request that may be repeated is repeated. Ours.
     pub retries: usize,
+    /// Whether clients may be sent to the store for blobs (`storage.redirect.disable`).
+    pub redirect: bool,
     /// Bytes that all uploads together may hold in memory. Ours.
     pub uploadmemory: u64,
 }
@@ -77,6 +79,7 @@ impl Default for Config {
             multipartcopythresholdsize: 32 * MIB,
             patience: Duration::from_secs(30),
             retries: 5,
+            redirect: true,
             uploadmemory: 256 * MIB,
         }
     }

@@ -5,14 +5,21 @@
 //! configuration that names it is refused with an error that says so.
 #![warn(missing_docs)]
 
+mod blobs;
 mod client;
 mod clock;
 mod config;
+mod copy;
 mod error;
+mod random;
+mod reader;
 mod records;
+mod requests;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trash;
+mod upload;
 
 use std::fmt;
 use std::sync::Arc;

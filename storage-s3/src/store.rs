@@ -9,18 +9,17 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, Error, ObjectStoreExt as _, RetryConfig};
 use registry_core::StorageError;
 use registry_core::layout::{Dir, StorePath};
+use tokio::sync::Semaphore;
 
 use crate::Config;
 use crate::client::{Client, Settings};
 use crate::clock::Clock;
 use crate::error::{OpenError, broken, fault};
+use crate::random;
 
 /// No request is repeated after so long, and none was signed before it. Every request that is not
 /// answered by then is refused by the store within 15 minutes of its signing.
 const RETRY: Duration = Duration::from_secs(60);
-
-/// Between two attempts, at most.
-const BACKOFF: Duration = Duration::from_secs(5);
 
 pub(crate) struct Store {
     /// Repeats what may be repeated.
@@ -28,9 +27,31 @@ pub(crate) struct Store {
     /// Repeats nothing: of a write under a condition nobody could tell afterwards whose it was.
     pub(crate) once: AmazonS3,
     pub(crate) retries: usize,
+    /// For what `object_store` has not.
+    pub(crate) client: Client,
+    pub(crate) bucket: String,
     /// Empty, or ends with a slash.
-    root: String,
+    pub(crate) root: String,
+    /// Bytes of a part.
+    pub(crate) part: u64,
+    pub(crate) copying: Copying,
+    /// Whether clients may be sent to the store.
+    pub(crate) redirect: bool,
+    /// Bytes that uploads may still hold.
+    pub(crate) memory: Arc<Semaphore>,
+    /// Bytes that they may hold together.
+    pub(crate) all_memory: u32,
     clock: Arc<Clock>,
+}
+
+/// How blobs are copied within the store.
+pub(crate) struct Copying {
+    /// Up to so many bytes in one request.
+    pub(crate) threshold: u64,
+    /// Beyond, in ranges of so many.
+    pub(crate) part: u64,
+    /// So many of those side by side.
+    pub(crate) at_once: usize,
 }
 
 impl Store {
@@ -54,11 +75,23 @@ impl Store {
                 source: source.into(),
             })
         };
+        let all_memory = memory(config);
         Ok(Self {
             s3: build(config.retries)?,
             once: build(0)?,
             retries: config.retries,
+            client,
+            bucket: config.bucket.clone(),
             root,
+            part: config.chunksize.max(1),
+            copying: Copying {
+                threshold: config.multipartcopythresholdsize,
+                part: config.multipartcopychunksize.max(1),
+                at_once: config.multipartcopymaxconcurrency.max(1),
+            },
+            redirect: config.redirect,
+            memory: Arc::new(Semaphore::new(all_memory as usize)),
+            all_memory,
             clock,
         })
     }
@@ -72,6 +105,11 @@ impl Store {
     /// The same as text.
     pub(crate) fn text(&self, path: &StorePath) -> String {
         format!("{}{path}", self.root)
+    }
+
+    /// The path that a key of the store spells; `None` for one outside its root.
+    pub(crate) fn path_of<'k>(&self, key: &'k Path) -> Option<&'k str> {
+        key.as_ref().strip_prefix(&self.root)
     }
 
     /// The store's clock: as its answers told it within the last minute, or as one tells it now.
@@ -88,6 +126,12 @@ impl Store {
         let told = self.clock.now();
         told.ok_or_else(|| broken("asking for the time", "the answer has no date"))
     }
+}
+
+/// Two parts at least: one that is made from pieces, and the pieces of it.
+fn memory(config: &Config) -> u32 {
+    let bytes = config.uploadmemory.max(config.chunksize.saturating_mul(2));
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 fn client(config: &Config, clock: &Arc<Clock>) -> Result<Client, OpenError> {
@@ -137,7 +181,7 @@ fn builder(config: &Config, retries: usize) -> AmazonS3Builder {
             max_retries: retries,
             retry_timeout: RETRY,
             backoff: BackoffConfig {
-                max_backoff: BACKOFF,
+                max_backoff: random::LONGEST,
                 ..BackoffConfig::default()
             },
         });

@@ -21,6 +21,7 @@ pub(crate) use self::put::Writers;
 use crate::S3Driver;
 use crate::clock::whole_seconds;
 use crate::error::{broken, fault};
+use crate::requests::MOST_DELETES;
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -61,12 +62,14 @@ impl RecordStore for S3Driver {
     }
 
     async fn delete_below(&self, dir: &StorePath) -> Result<(), StorageError> {
-        // One that is there without an end is no directory, and stays.
         let below = self.store.s3.list(Some(&self.store.key(dir)?));
-        let names = below.map_ok(|found| found.location).boxed();
-        let removed = self.store.s3.delete_stream(names);
-        let removed = removed.try_for_each(async |_| Ok(()));
-        removed.await.map_err(fault("removing a directory"))
+        let names = below.map_ok(|found| found.location);
+        let mut pages = names.try_chunks(MOST_DELETES).boxed();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| fault("removing a directory")(error.1))?;
+            self.store.delete_all(&page).await?;
+        }
+        Ok(())
     }
 
     fn list(&self, query: ListQuery) -> BoxStream<'_, Result<RecordEntry, StorageError>> {

@@ -9,8 +9,8 @@ use registry_core::StorageError;
 use registry_core::layout::Key;
 use registry_core::storage::UploadId;
 
-use super::put::random_u128;
 use crate::error::{broken, fault};
+use crate::random;
 use crate::store::Store;
 
 /// Whether writes under conditions are refused when those do not hold. Without that the store is
@@ -20,9 +20,9 @@ pub(crate) async fn probe(store: &Store) -> Result<bool, StorageError> {
     let trying = fault("trying what the store holds to");
     // Of an upload that never was: what a crash leaves of it is swept as others are.
     let key = Key::UploadPiece {
-        upload: UploadId::new(random_u128()?),
+        upload: UploadId::new(random::bits()?),
         sequence: 0,
-        writer: random_u128()?,
+        writer: random::bits()?,
     };
     let key = store.key(&key.path())?;
     let put = async |mode: PutMode| {
@@ -60,7 +60,7 @@ pub(crate) async fn probe(store: &Store) -> Result<bool, StorageError> {
             .await
             .map_err(trying)?
     };
-    store.s3.delete(&key).await.map_err(trying)?;
+    store.delete(&key).await?;
     if listed.is_empty() {
         let why = "its listing lacks what was written before";
         return Err(broken("trying what the store holds to", why));

@@ -6,7 +6,6 @@
 //! answer but success the record is looked at: whose it is decides.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -17,10 +16,10 @@ use object_store::{
 use registry_core::StorageError;
 use registry_core::storage::{Guarantees, Outcome, PutMode, Version};
 use tokio::sync::RwLock;
-use tokio::time::sleep;
 
 use super::version;
 use crate::error::{broken, fault};
+use crate::random;
 use crate::store::Store;
 
 /// Metadata of a record that was written under a condition: the name of that write.
@@ -28,9 +27,6 @@ const WRITE: &str = "registry-write";
 
 /// What keys share locks.
 const STRIPES: usize = 64;
-
-/// Between the first attempt and the second, at most; then it doubles.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes and deletes, and what stands between those of this process where the store does not.
 #[derive(Debug)]
@@ -96,10 +92,8 @@ impl Writers {
                 _ => {}
             }
         }
-        match store.s3.delete(key).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(Outcome::Done(None)),
-            Err(error) => Err(fault("removing a record")(error)),
-        }
+        store.delete(key).await?;
+        Ok(Outcome::Done(None))
     }
 
     fn stripe(&self, key: &Path) -> &RwLock<()> {
@@ -141,9 +135,8 @@ async fn put_if(
     value: Bytes,
     mode: &PutMode,
 ) -> Result<Outcome, StorageError> {
-    let write = format!("{:032x}", random_u128()?);
+    let write = format!("{:032x}", random::bits()?);
     let payload = PutPayload::from_bytes(value);
-    let mut pause = PAUSE;
     for attempt in 0..=store.retries {
         let options = PutOptions {
             mode: condition(mode),
@@ -168,8 +161,7 @@ async fn put_if(
         if refused || attempt == store.retries {
             return Err(fault("writing a record")(error));
         }
-        sleep(jitter(pause)?).await;
-        pause *= 2;
+        random::pause(attempt).await?;
     }
     // The last attempt has returned.
     Err(broken("writing a record", "there was no attempt"))
@@ -202,19 +194,4 @@ async fn look(store: &Store, key: &Path, write: &str) -> Result<Found, StorageEr
         true => Found::Own(version),
         false => Found::Other(version),
     })
-}
-
-/// Bits that nobody has had before.
-pub(super) fn random_u128() -> Result<u128, StorageError> {
-    let mut bytes = [0; 16];
-    let filled = getrandom::fill(&mut bytes);
-    filled.map_err(|error| broken("asking for randomness", error))?;
-    Ok(u128::from_be_bytes(bytes))
-}
-
-/// Half of it at least, so that two who met do not meet again.
-fn jitter(pause: Duration) -> Result<Duration, StorageError> {
-    let half = pause / 2;
-    let steps = u32::try_from(random_u128()? % 1_024).unwrap_or_default();
-    Ok(half + half * steps / 1_024)
 }

@@ -2,8 +2,9 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future, stream};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -27,7 +28,7 @@ type Body = UnsyncBoxBody<Bytes, Error>;
 /// Serves until `stopped`, or until whoever could say so is gone; then every connection ends.
 pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build();
     let runtime = runtime.expect("a runtime");
     listener
@@ -72,9 +73,14 @@ impl Door {
         request: http::Request<Incoming>,
     ) -> Result<Response<Body>, Error> {
         let (parts, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let mut request = Request::of(&parts, body.len());
+        let mut request = Request::of(&parts);
         let met = lock(&self.shared.faults).meet(&request);
+        let (met, pace) = match met {
+            Some((_, Fault::Slow(pace))) => (None, pace),
+            met => (met, Duration::ZERO),
+        };
+        let body = taken(body, pace).await?;
+        request.len = body.len();
         let answered = match &met {
             Some((When::Before, Fault::Status(..) | Fault::ErrorInBody(_))) => Response::default(),
             Some((When::Before, fault)) => {
@@ -104,6 +110,21 @@ impl Door {
             Err(fault) => Err(lost(&fault).await),
         }
     }
+}
+
+/// All of a body, at this pace.
+async fn taken(mut body: Incoming, pace: Duration) -> Result<Bytes, Error> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(piece) = frame?.into_data() {
+            whole.extend_from_slice(&piece);
+        }
+        if !pace.is_zero() {
+            // tidy: sleep: slowness is what was asked for
+            tokio::time::sleep(pace).await;
+        }
+    }
+    Ok(whole.freeze())
 }
 
 /// No answer: at once, or never.

@@ -1,5 +1,7 @@
 //! Failing on demand: before anything has happened, or after it has, as a network does.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use super::operation::{Operation, Request};
@@ -28,6 +30,8 @@ pub enum Fault {
     Silence,
     /// The answer ends after so many bytes of its body.
     Cut(usize),
+    /// Everything goes well, but the request is taken slowly: so long for each piece of its body.
+    Slow(Duration),
     /// The answer stays away after so many bytes of its body, and the connection stays.
     Stall(usize),
 }

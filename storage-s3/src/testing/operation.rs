@@ -57,7 +57,7 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn of(parts: &Parts, len: usize) -> Self {
+    pub(super) fn of(parts: &Parts) -> Self {
         let path = parts.uri.path().trim_start_matches('/');
         let (_, key) = path.split_once('/').unwrap_or((path, ""));
         Self {
@@ -65,7 +65,7 @@ impl Request {
             key: percent_decode_str(key).decode_utf8_lossy().into_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers.clone(),
-            len,
+            len: 0,
             status: None,
         }
     }

@@ -1,5 +1,8 @@
 //! The S3 of the tests, and the driver on it.
 #![allow(clippy::unwrap_used, reason = "these are tests and their helpers")]
 
+mod blobs;
+mod conformance;
 mod records;
 mod server;
+mod uploads;

@@ -21,10 +21,10 @@ use storage_s3::testing::S3Server;
 
 /// An answer as it came.
 #[derive(Debug)]
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     headers: HeaderMap,
-    body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
@@ -62,7 +62,12 @@ async fn ask(
     send(method, url.as_str(), headers, body).await
 }
 
-async fn send(method: Method, url: &str, headers: &[(&'static str, &str)], body: &Bytes) -> Answer {
+pub(crate) async fn send(
+    method: Method,
+    url: &str,
+    headers: &[(&'static str, &str)],
+    body: &Bytes,
+) -> Answer {
     let mut request = Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);

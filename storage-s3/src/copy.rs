@@ -1,0 +1,66 @@
+//! Copies within the store: in one request, or in ranges side by side.
+
+use std::ops::Range;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::ObjectStoreExt as _;
+use object_store::multipart::{MultipartStore as _, PartId};
+use object_store::path::Path;
+use registry_core::StorageError;
+
+use crate::error::fault;
+use crate::store::Store;
+
+const COPY: &str = "copying a blob";
+
+/// No upload has more parts.
+pub(crate) const MOST_PARTS: u64 = 10_000;
+
+/// Copies an object of this length, over whatever is there.
+pub(crate) async fn copy(
+    store: &Store,
+    from: &Path,
+    to: &Path,
+    len: u64,
+) -> Result<(), StorageError> {
+    if len <= store.copying.threshold {
+        return store.s3.copy(from, to).await.map_err(fault(COPY));
+    }
+    let upload = store.s3.create_multipart(to).await.map_err(fault(COPY))?;
+    let copied = async {
+        let part = store.copying.part.max(len.div_ceil(MOST_PARTS));
+        let parts = ranges(store, from, 0..len, part, (to, &upload)).await?;
+        let completed = store.s3.complete_multipart(to, &upload, parts).await;
+        completed.map_err(fault(COPY))
+    };
+    match copied.await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            // What cannot be removed now, the sweep removes.
+            let _ = store.s3.abort_multipart(to, &upload).await;
+            Err(error)
+        }
+    }
+}
+
+/// Copies a range into parts of this length, the first ones of an upload; the last may be shorter.
+pub(crate) async fn ranges(
+    store: &Store,
+    from: &Path,
+    range: Range<u64>,
+    part: u64,
+    to: (&Path, &str),
+) -> Result<Vec<PartId>, StorageError> {
+    let starts = (range.start..range.end).step_by(usize::try_from(part).unwrap_or(usize::MAX));
+    let copies = (1..).zip(starts).map(|(number, start)| {
+        let range = start..range.end.min(start + part);
+        async move {
+            let e_tag = store.copy_part(from, range, to, number).await?;
+            Ok(PartId { content_id: e_tag })
+        }
+    });
+    stream::iter(copies)
+        .buffered(store.copying.at_once)
+        .try_collect()
+        .await
+}

@@ -1,0 +1,260 @@
+//! Requests that `object_store` has not: by URLs that it signs, over the connections that it uses.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use object_store::ObjectStore as _;
+use object_store::client::{HttpRequestBody, HttpService as _};
+use object_store::path::Path;
+use object_store::signer::{SignedUrlOptions, Signer as _, Url};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use registry_core::StorageError;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{DRIVER, broken, fault};
+use crate::random;
+use crate::store::Store;
+
+/// For how long a request is good. Whoever hears it later refuses it.
+pub(crate) const VALID: Duration = Duration::from_secs(15 * 60);
+
+/// No request removes more objects.
+pub(crate) const MOST_DELETES: usize = 1_000;
+
+/// What the source of a copy spells otherwise: all but what a URL has for itself.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A multipart upload that is under way somewhere in the bucket.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Pending {
+    pub(crate) key: String,
+    pub(crate) upload_id: String,
+    /// As RFC 3339 has it.
+    pub(crate) initiated: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PendingPage {
+    #[serde(default, rename = "Upload")]
+    uploads: Vec<Pending>,
+    #[serde(default)]
+    is_truncated: bool,
+    #[serde(default)]
+    next_key_marker: String,
+    #[serde(default)]
+    next_upload_id_marker: String,
+}
+
+#[derive(Deserialize)]
+struct Copied {
+    #[serde(rename = "ETag")]
+    e_tag: String,
+}
+
+/// What is asked for, beside the method and the key.
+#[derive(Default)]
+struct Question<'a> {
+    query: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, &'a str)>,
+}
+
+impl Store {
+    /// Copies a range of an object into a part of an upload, and says the part's entity tag.
+    pub(crate) async fn copy_part(
+        &self,
+        from: &Path,
+        range: std::ops::Range<u64>,
+        to: (&Path, &str),
+        number: usize,
+    ) -> Result<String, StorageError> {
+        let from = utf8_percent_encode(from.as_ref(), ESCAPED);
+        let source = format!("/{}/{from}", self.bucket);
+        let range = format!("bytes={}-{}", range.start, range.end - 1);
+        let (key, upload) = to;
+        let question = Question {
+            query: vec![
+                ("partNumber", number.to_string()),
+                ("uploadId", upload.to_owned()),
+            ],
+            headers: vec![
+                ("x-amz-copy-source", &source),
+                ("x-amz-copy-source-range", &range),
+            ],
+        };
+        let copied: Copied = self
+            .answer("copying a part", Method::PUT, key, &question)
+            .await?;
+        Ok(copied.e_tag)
+    }
+
+    /// A page of the multipart uploads below this, and where the next page begins.
+    pub(crate) async fn pending(
+        &self,
+        below: &str,
+        after: Option<(String, String)>,
+    ) -> Result<(Vec<Pending>, Option<(String, String)>), StorageError> {
+        let mut query = vec![("uploads", String::new()), ("prefix", below.to_owned())];
+        if let Some((key, upload)) = after {
+            query.extend([("key-marker", key), ("upload-id-marker", upload)]);
+        }
+        let question = Question {
+            query,
+            headers: Vec::new(),
+        };
+        let doing = "listing multipart uploads";
+        let page: PendingPage = self
+            .answer(doing, Method::GET, &Path::ROOT, &question)
+            .await?;
+        let next = (page.next_key_marker, page.next_upload_id_marker);
+        Ok((page.uploads, page.is_truncated.then_some(next)))
+    }
+
+    /// A URL that deletes this, and does so for [`VALID`] from now on.
+    pub(crate) async fn signed_delete(&self, key: &Path) -> Result<Url, StorageError> {
+        let signed = self.s3.signed_url(Method::DELETE, key, VALID).await;
+        signed.map_err(fault("signing a request"))
+    }
+
+    /// Sends what was signed before, and again where nothing was heard of it.
+    pub(crate) async fn send_delete(&self, url: &Url) -> Result<(), StorageError> {
+        let doing = "removing an object";
+        let mut attempts = 0;
+        loop {
+            let error = match self.send(doing, Method::DELETE, url, &[]).await {
+                Ok((StatusCode::NOT_FOUND, _)) => return Ok(()),
+                Ok((status, _)) if status.is_success() => return Ok(()),
+                Ok((status, text)) => refused(doing, status, &text),
+                Err(error) => error,
+            };
+            self.again(error, &mut attempts).await?;
+        }
+    }
+
+    /// Removes an object; one that is not there is no error.
+    pub(crate) async fn delete(&self, key: &Path) -> Result<(), StorageError> {
+        let url = self.signed_delete(key).await?;
+        self.send_delete(&url).await
+    }
+
+    /// Removes objects, a thousand in a request.
+    pub(crate) async fn delete_all(&self, keys: &[Path]) -> Result<(), StorageError> {
+        for keys in keys.chunks(MOST_DELETES) {
+            let mut attempts = 0;
+            loop {
+                let these: Vec<_> = keys.iter().cloned().map(Ok).collect();
+                let removed = self.s3.delete_stream(stream::iter(these).boxed());
+                let removed: Result<Vec<_>, _> = removed.try_collect().await;
+                match removed.map_err(fault("removing objects")) {
+                    Ok(_) => break,
+                    Err(error) => self.again(error, &mut attempts).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks, and again after a fault that may pass: these requests can all be repeated.
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        doing: &'static str,
+        method: Method,
+        key: &Path,
+        question: &Question<'_>,
+    ) -> Result<T, StorageError> {
+        let mut options = SignedUrlOptions::default().with_query(question.query.iter().cloned());
+        for (name, value) in &question.headers {
+            let value = HeaderValue::from_str(value);
+            let value = value.map_err(|error| broken(doing, error))?;
+            options = options.with_signed_header(HeaderName::from_static(name), value);
+        }
+        let mut attempts = 0;
+        loop {
+            let url = self
+                .s3
+                .signed_url_opts(method.clone(), key, VALID, &options);
+            let url = url.await.map_err(fault(doing))?;
+            let sent = self.send(doing, method.clone(), &url, &question.headers);
+            let error = match sent.await {
+                // An error may come with a good status, after the store has begun to answer.
+                Ok((status, text)) if !status.is_success() || text.contains("<Error>") => {
+                    refused(doing, status, &text)
+                }
+                Ok((_, text)) => {
+                    let answer = quick_xml::de::from_str(&text);
+                    return answer.map_err(|error| broken(doing, error));
+                }
+                Err(error) => error,
+            };
+            self.again(error, &mut attempts).await?;
+        }
+    }
+
+    /// Waits for the next attempt, if there is to be one.
+    async fn again(&self, error: StorageError, attempts: &mut usize) -> Result<(), StorageError> {
+        let temporary = matches!(
+            error,
+            StorageError::Backend {
+                temporary: true,
+                ..
+            }
+        );
+        if !temporary || *attempts == self.retries {
+            return Err(error);
+        }
+        random::pause(*attempts).await?;
+        *attempts += 1;
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        doing: &'static str,
+        method: Method,
+        url: &Url,
+        headers: &[(&'static str, &str)],
+    ) -> Result<(StatusCode, String), StorageError> {
+        let mut request = Request::builder().method(method).uri(url.as_str());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(HttpRequestBody::empty());
+        let request = request.map_err(|error| broken(doing, error))?;
+        let lost = |error| StorageError::Backend {
+            driver: DRIVER,
+            doing,
+            temporary: true,
+            source: Box::new(error),
+        };
+        let answer = self.client.call(request).await.map_err(lost)?;
+        let status = answer.status();
+        let body = answer.into_body().bytes().await.map_err(lost)?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+}
+
+fn refused(doing: &'static str, status: StatusCode, text: &str) -> StorageError {
+    if status == StatusCode::NOT_FOUND {
+        return StorageError::NotFound;
+    }
+    let again = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::REQUEST_TIMEOUT,
+        // An error behind a good status.
+        StatusCode::OK,
+    ];
+    StorageError::Backend {
+        driver: DRIVER,
+        doing,
+        temporary: status.is_server_error() || again.contains(&status),
+        source: format!("the store answered {status}: {text}").into(),
+    }
+}

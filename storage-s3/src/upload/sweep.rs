@@ -1,0 +1,123 @@
+//! Uploads that nobody will finish.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::SystemTime;
+
+use futures_util::TryStreamExt as _;
+use object_store::ObjectStore as _;
+use object_store::path::Path;
+use registry_core::StorageError;
+use registry_core::layout::Dir;
+use registry_core::storage::{Sweep, UploadId};
+
+use super::staged::end;
+use crate::clock::{parse_rfc3339, whole_seconds};
+use crate::error::{broken, fault};
+use crate::requests::Pending;
+use crate::store::Store;
+
+const SWEEP: &str = "sweeping uploads";
+
+/// What there is of one upload.
+#[derive(Default)]
+struct Remains {
+    begun: Option<SystemTime>,
+    objects: Vec<Path>,
+    multiparts: Vec<Pending>,
+}
+
+impl Remains {
+    fn seen(&mut self, at: SystemTime) {
+        self.begun = Some(self.begun.map_or(at, |begun| begun.min(at)));
+    }
+}
+
+/// Ours, by the oldest of what there is of each. Multipart uploads to the place of a blob are
+/// nobody's by name; they, too, go by when they were begun.
+pub(crate) async fn sweep(
+    store: &Store,
+    before: SystemTime,
+    keep: &HashSet<UploadId>,
+    mut sweep: Sweep<'_>,
+) -> Result<u64, StorageError> {
+    let mut count = 0;
+    for (id, remains) in collect(store).await? {
+        let old = remains.begun.is_some_and(|begun| begun < before);
+        if !old || keep.contains(&id) {
+            continue;
+        }
+        if sweep.removes() {
+            remove(store, &remains).await?;
+        }
+        sweep.found(Dir::Upload(id).path().as_str());
+        count += 1;
+    }
+    let below = store.text(&Dir::Tree.path());
+    let mut after = None;
+    loop {
+        let (pending, next) = store.pending(&format!("{below}/blobs/"), after).await?;
+        for one in pending {
+            if begun(&one)? < before {
+                if sweep.removes() {
+                    stop(store, &one).await?;
+                }
+                sweep.found(one.key.strip_prefix(&store.root).unwrap_or(&one.key));
+                count += 1;
+            }
+        }
+        match next {
+            Some(_) => after = next,
+            None => return Ok(count),
+        }
+    }
+}
+
+/// By upload; there are as many as are under way, or were left.
+async fn collect(store: &Store) -> Result<BTreeMap<UploadId, Remains>, StorageError> {
+    let mut all: BTreeMap<UploadId, Remains> = BTreeMap::new();
+    let dir = store.text(&Dir::Uploads.path());
+    let of = |key: &str| -> Option<UploadId> {
+        let rest = key.strip_prefix(&dir)?.strip_prefix('/')?;
+        rest.split_once('/')?.0.parse().ok()
+    };
+    let mut objects = store.s3.list(Some(&store.key(&Dir::Uploads.path())?));
+    while let Some(meta) = objects.try_next().await.map_err(fault(SWEEP))? {
+        if let Some(id) = of(meta.location.as_ref()) {
+            let remains = all.entry(id).or_default();
+            remains.seen(whole_seconds(meta.last_modified.into()));
+            remains.objects.push(meta.location);
+        }
+    }
+    let mut after = None;
+    loop {
+        let (pending, next) = store.pending(&format!("{dir}/"), after).await?;
+        for one in pending {
+            if let Some(id) = of(&one.key) {
+                let remains = all.entry(id).or_default();
+                remains.seen(begun(&one)?);
+                remains.multiparts.push(one);
+            }
+        }
+        match next {
+            Some(_) => after = next,
+            None => return Ok(all),
+        }
+    }
+}
+
+fn begun(pending: &Pending) -> Result<SystemTime, StorageError> {
+    let begun = parse_rfc3339(&pending.initiated);
+    begun.ok_or_else(|| broken(SWEEP, "the store tells no time of an upload"))
+}
+
+async fn remove(store: &Store, remains: &Remains) -> Result<(), StorageError> {
+    for one in &remains.multiparts {
+        stop(store, one).await?;
+    }
+    store.delete_all(&remains.objects).await
+}
+
+async fn stop(store: &Store, one: &Pending) -> Result<(), StorageError> {
+    let key = Path::parse(&one.key).map_err(|error| broken("spelling a key", error))?;
+    end(store, &key, &one.upload_id).await
+}
