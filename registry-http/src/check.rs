@@ -17,10 +17,11 @@ use tokio::net::UnixStream;
 pub(crate) use self::report::Report;
 pub(crate) use self::rights::Question;
 use crate::accept::{Listener, UnixSocket};
-use crate::ambient::probe;
+use crate::ambient::{ambient, probe};
 use crate::config::{Config, Net};
 use crate::factories::Factories;
 use crate::server::{self, Error};
+use crate::tls::shown;
 
 /// Repositories that are looked at, unless all are asked for.
 const REPOSITORIES: u64 = 10_000;
@@ -66,9 +67,7 @@ pub(crate) async fn check(factories: &Factories, mut config: Config, report: &mu
     if let Err(error) = server::open_auth(factories, &config, OpenMode::Check, warn).await {
         report.problem(&error);
     }
-    if let Err(error) = server::open_tls(&config) {
-        report.problem(&error);
-    }
+    check_tls(&config, report);
     let checked = match check_store(factories, &mut config, report).await {
         Ok(checked) => Some(checked),
         Err(error) => {
@@ -78,6 +77,20 @@ pub(crate) async fn check(factories: &Factories, mut config: Config, report: &mu
     };
     check_addresses(&config, report).await;
     report.end(checked)
+}
+
+/// Reads the certificate and its key, as a server would.
+fn check_tls(config: &Config, report: &mut Report) {
+    match server::open_tls(config) {
+        Ok(Some(tls)) => {
+            for remark in tls.remarks((ambient().now)()) {
+                report.warning(&format!("`http.tls`: {remark}"));
+            }
+            report.tls(&shown(tls.until()));
+        }
+        Ok(None) => {}
+        Err(error) => report.problem(&error),
+    }
 }
 
 /// Listens for a moment where a server would. What another has now is no problem: before one

@@ -28,7 +28,7 @@ pub(crate) use self::parts::options;
 use self::parts::{accept_limits, app_config};
 pub(crate) use self::refused::{unheard, unopened};
 use crate::accept::{self, AcceptLimits, Listener, Passed};
-use crate::ambient::probe;
+use crate::ambient::{ambient, probe};
 use crate::app::App;
 use crate::check::{self, Report};
 use crate::collect::{self, CollectArguments};
@@ -230,6 +230,9 @@ impl Builder {
             .await
             .map_err(Error::Registry)?;
         let tls = open_tls(&config)?;
+        for remark in tls.iter().flat_map(|tls| tls.remarks((ambient().now)())) {
+            tracing::warn!("`http.tls`: {remark}");
+        }
         let listener = listen(&config, self.socket).await?;
         let debug = listen_beside(&config, &health, metrics.as_ref()).await?;
         let mut answering = app_config(&config);

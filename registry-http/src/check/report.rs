@@ -53,6 +53,9 @@ enum Line<'a> {
         #[serde(flatten)]
         facts: BTreeMap<&'a str, &'a str>,
     },
+    Tls {
+        expires: &'a str,
+    },
     Trace {
         kind: TraceKind,
         path: &'a str,
@@ -127,6 +130,12 @@ impl Report {
         for (name, value) in &survey.facts {
             self.line("store", &format!("{name}: {value}"));
         }
+    }
+
+    /// Until when the certificate is valid.
+    pub(super) fn tls(&mut self, expires: &str) {
+        let text = format!("the certificate expires at {expires}");
+        self.say("tls", &text, &Line::Tls { expires });
     }
 
     /// Beyond some of a kind they are counted only.

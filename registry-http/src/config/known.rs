@@ -185,10 +185,7 @@ const ALIASES: &[(&str, &str, &str)] = &[
 /// Why a section is not honoured; the longest match counts.
 const REASONS: &[(&str, &str)] = &[
     ("compatibility", "manifests of schema 1 are not accepted"),
-    (
-        "http.tls.ciphersuites",
-        "the suites are those that are thought secure",
-    ),
+    ("http.tls.letsencrypt", "there is no ACME yet"),
     (
         "log.hooks",
         "no mail is sent; what gathers the log can tell of its errors",
@@ -365,8 +362,8 @@ mod tests {
 
     #[test]
     fn the_reason_of_the_narrowest_section_counts() {
-        let suites = "the suites are those that are thought secure";
-        assert_eq!(reason("http.tls.ciphersuites.0"), Some(suites));
+        let narrow = reason("http.tls.letsencrypt.hosts.0");
+        assert_eq!(narrow, Some("there is no ACME yet"));
         assert_eq!(reason("httpx"), None);
         assert_eq!(reason("http.addr"), None);
     }

@@ -4,10 +4,13 @@
 //! its place while connections go on.
 
 mod clients;
+mod expiry;
 mod pair;
+pub(crate) mod suites;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
@@ -17,6 +20,8 @@ use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
+use self::expiry::Validity;
+pub(crate) use self::expiry::shown;
 use self::pair::PairError;
 use crate::config::{Identity, Tls as Settings, TlsVersion};
 
@@ -60,7 +65,17 @@ impl TlsError {
 /// What connections are told to speak, which may change while they do.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Made>,
+}
+
+/// What the files came to.
+#[derive(Clone, Debug)]
+struct Made {
+    config: Arc<ServerConfig>,
+    /// Of the certificate.
+    validity: Validity,
+    /// What is worth telling, and stops nothing.
+    remarks: Vec<String>,
 }
 
 impl Tls {
@@ -69,37 +84,55 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]: what protects is there whole, or nothing is served.
     pub(crate) fn open(settings: &Settings) -> Result<Self, TlsError> {
-        let config = server_config(settings)?;
+        let made = make(settings)?;
         Ok(Self {
-            current: RwLock::new(Arc::new(config)),
+            current: RwLock::new(made),
         })
     }
 
     /// What counts for a connection that begins now.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+        Arc::clone(&self.made().config)
+    }
+
+    /// What is worth telling of the files, and stops nothing.
+    pub(crate) fn remarks(&self, now: SystemTime) -> Vec<String> {
+        let made = self.made();
+        let ends = made.validity.remark(now);
+        let ends = ends.iter().map(|remark| remark.text().to_owned());
+        made.remarks.iter().cloned().chain(ends).collect()
+    }
+
+    /// Until when the certificate is valid.
+    pub(crate) fn until(&self) -> SystemTime {
+        self.made().validity.until
+    }
+
+    fn made(&self) -> RwLockReadGuard<'_, Made> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the certificate comes from.
-fn resolver(
-    identity: &Identity,
-    provider: &CryptoProvider,
-) -> Result<Arc<dyn ResolvesServerCert>, TlsError> {
-    match identity {
-        Identity::Files { certificate, key } => {
-            let pair = pair::read(certificate, key, provider)?;
-            Ok(Arc::new(SingleCertAndKey::from(pair)))
-        }
-    }
+fn make(settings: &Settings) -> Result<Made, TlsError> {
+    let mut provider = default_provider();
+    suites::keep(&mut provider, &settings.suites);
+    let Identity::Files { certificate, key } = &settings.identity;
+    let pair = pair::read(certificate, key, &provider)?;
+    let resolver = Arc::new(SingleCertAndKey::from(pair.key));
+    Ok(Made {
+        config: Arc::new(server_config(settings, provider, resolver)?),
+        validity: pair.validity,
+        remarks: pair.remarks,
+    })
 }
 
-fn server_config(settings: &Settings) -> Result<ServerConfig, TlsError> {
-    let provider = Arc::new(default_provider());
-    let resolver = resolver(&settings.identity, &provider)?;
+fn server_config(
+    settings: &Settings,
+    provider: CryptoProvider,
+    resolver: Arc<dyn ResolvesServerCert>,
+) -> Result<ServerConfig, TlsError> {
     let clients = clients::verifier();
-    let builder = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions(settings.minimum))?;
     let asks = clients.is_some();
     let builder = match clients {

@@ -1,16 +1,21 @@
 //! A certificate and its key, from files in PEM, and what may be wrong with them.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
-use rustls::InconsistentKeys;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::der::Decode as _;
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::TlsError;
+use super::expiry::Validity;
 
 /// Bytes of a file; no chain is as long.
 const LARGEST: u64 = 1 << 20;
@@ -26,18 +31,41 @@ pub(crate) enum PairError {
     TooLarge,
     #[error("it is empty")]
     Empty,
-    /// Between the lines of PEM.
-    #[error("it is no PEM: {0}")]
-    Pem(pem::Error),
-    #[error("it has no certificate: a text with the line -----BEGIN CERTIFICATE----- is wanted")]
-    NoCertificate,
-    #[error("it has no private key: a text with the line -----BEGIN PRIVATE KEY----- is wanted")]
-    NoKey,
-    /// By the library.
-    #[error("{0}")]
-    Unusable(rustls::Error),
-    #[error("it is not the key of the certificate")]
-    Mismatch,
+    #[error(
+        "it is no PEM; if it is DER, `openssl {0} -inform DER -in OLD -out NEW` makes PEM of it"
+    )]
+    NotPem(&'static str),
+    /// Within the lines of PEM.
+    #[error("its PEM is broken: {0}")]
+    Broken(pem::Error),
+    #[error("it has no certificate, which begins with -----BEGIN CERTIFICATE-----{0}")]
+    NoCertificate(&'static str),
+    #[error("its certificate number {0} is none")]
+    NotACertificate(usize),
+    #[error("it has no private key, which begins with -----BEGIN PRIVATE KEY-----{0}")]
+    NoKey(&'static str),
+    #[error(
+        "its key is encrypted, and nobody is there to type the password: \
+         `openssl pkey -in OLD -out NEW` decrypts it"
+    )]
+    Encrypted,
+    #[error(
+        "its key is none that is known: RSA from 2048 bits, ECDSA of P-256, P-384 or P-521, Ed25519"
+    )]
+    UnknownKey,
+    #[error("it is not the key of the certificate in {0}")]
+    Mismatch(String),
+    #[error("it is the key of certificate number {0} in {1}, and has to be that of the first")]
+    Order(usize, String),
+}
+
+/// What a server proves itself by.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) key: CertifiedKey,
+    pub(super) validity: Validity,
+    /// What is worth telling, and stops nothing.
+    pub(super) remarks: Vec<String>,
 }
 
 /// Reads both, and sees that they belong together.
@@ -45,7 +73,7 @@ pub(super) fn read(
     certificate: &Path,
     key: &Path,
     provider: &CryptoProvider,
-) -> Result<CertifiedKey, TlsError> {
+) -> Result<Pair, TlsError> {
     let of_certificate = |source| TlsError::Certificate {
         path: certificate.to_owned(),
         source,
@@ -54,52 +82,112 @@ pub(super) fn read(
         path: key.to_owned(),
         source,
     };
-    let text = read_file(certificate).map_err(of_certificate)?;
+    let (text, _) = read_file(certificate).map_err(of_certificate)?;
     let chain = chain(&text).map_err(of_certificate)?;
-    let text = read_file(key).map_err(of_key)?;
-    let private = private_key(&text).map_err(of_key)?;
-    CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            of_key(PairError::Mismatch)
-        }
-        rustls::Error::InvalidCertificate(_) => of_certificate(PairError::Unusable(error)),
-        error => of_key(PairError::Unusable(error)),
+    let facts = facts(&chain).map_err(of_certificate)?;
+    let (text, metadata) = read_file(key).map_err(of_key)?;
+    let private = private_key(&text, provider).map_err(of_key)?;
+    belongs(&*private, &facts, certificate).map_err(of_key)?;
+    let mut remarks = Vec::new();
+    if metadata.mode() & 0o004 != 0 {
+        let path = key.display();
+        remarks.push(format!(
+            "everyone on this machine may read the key {path}: chmod 600"
+        ));
+    }
+    Ok(Pair {
+        key: CertifiedKey::new(chain, private),
+        validity: Validity::of(
+            facts
+                .iter()
+                .map(|certificate| certificate.tbs_certificate()),
+        ),
+        remarks,
     })
 }
 
 fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PairError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    let all = all.map_err(PairError::Pem)?;
-    match all.is_empty() {
-        true => Err(PairError::NoCertificate),
-        false => Ok(all),
+    let all = all.map_err(PairError::Broken)?;
+    if !all.is_empty() {
+        return Ok(all);
     }
+    Err(match has(text, "PRIVATE KEY-----") {
+        _ if !has(text, "-----BEGIN ") => PairError::NotPem("x509"),
+        true => PairError::NoCertificate(": it has a key, as if the two files had changed places"),
+        false => PairError::NoCertificate(""),
+    })
 }
 
-fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PairError> {
-    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
-        pem::Error::NoItemsFound => PairError::NoKey,
-        error => PairError::Pem(error),
-    })
+/// Reads certificates as they are: numbers and dates that RFC 5280 forbids are the clients' concern.
+fn facts(chain: &[CertificateDer<'_>]) -> Result<Vec<CertificateInner<Raw>>, PairError> {
+    let numbered = (1..).zip(chain);
+    let read = numbered.map(|(number, der)| {
+        CertificateInner::from_der(der).map_err(|_| PairError::NotACertificate(number))
+    });
+    read.collect()
+}
+
+fn private_key(text: &[u8], provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, PairError> {
+    if has(text, "-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(text, "Proc-Type: 4,ENCRYPTED") {
+        return Err(PairError::Encrypted);
+    }
+    let key = PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
+        pem::Error::NoItemsFound if !has(text, "-----BEGIN ") => PairError::NotPem("pkey"),
+        pem::Error::NoItemsFound if has(text, "-----BEGIN CERTIFICATE-----") => {
+            PairError::NoKey(": it has a certificate, as if the two files had changed places")
+        }
+        pem::Error::NoItemsFound => PairError::NoKey(""),
+        error => PairError::Broken(error),
+    })?;
+    let key = provider.key_provider.load_private_key(key);
+    key.map_err(|_| PairError::UnknownKey)
+}
+
+fn has(text: &[u8], what: &str) -> bool {
+    let mut places = text.windows(what.len());
+    places.any(|place| place == what.as_bytes())
+}
+
+/// Whether the key is that of the first certificate, which is the server's own.
+fn belongs(
+    key: &dyn SigningKey,
+    certificates: &[CertificateInner<Raw>],
+    path: &Path,
+) -> Result<(), PairError> {
+    // A key that does not say what its public half is was taken by nobody else, either.
+    let Some(public) = key.public_key() else {
+        return Ok(());
+    };
+    let public = SubjectPublicKeyInfoOwned::from_der(&public).ok();
+    let public = public.as_ref().map(|info| &info.subject_public_key);
+    let mut known = certificates.iter().map(|certificate| {
+        let info = certificate.tbs_certificate().subject_public_key_info();
+        Some(&info.subject_public_key)
+    });
+    let path = || path.display().to_string();
+    match known.position(|known| known == public) {
+        Some(0) => Ok(()),
+        Some(other) => Err(PairError::Order(other + 1, path())),
+        None => Err(PairError::Mismatch(path())),
+    }
 }
 
 #[allow(
     clippy::disallowed_methods,
     reason = "a certificate is no file of the store, and belongs to the server"
 )]
-fn read_file(path: &Path) -> Result<Vec<u8>, PairError> {
+fn read_file(path: &Path) -> Result<(Vec<u8>, Metadata), PairError> {
     // To open a pipe would wait for whoever writes into it.
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
+    if !std::fs::metadata(path)?.is_file() {
         return Err(PairError::NotAFile);
     }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
     let mut bytes = Vec::new();
-    let read = File::open(path)?
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)?;
-    match read {
+    match file.take(LARGEST + 1).read_to_end(&mut bytes)? {
         0 => Err(PairError::Empty),
         read if read as u64 > LARGEST => Err(PairError::TooLarge),
-        _ => Ok(bytes),
+        _ => Ok((bytes, metadata)),
     }
 }

@@ -1,15 +1,17 @@
 //! The API over TLS, from the real binary.
 
+pub(crate) mod files;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
+use rustls::{CipherSuite, ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 use tempfile::TempDir;
 
 use crate::client::{Answer, Request, exchange, parse};
@@ -33,9 +35,15 @@ impl Files {
         files
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn write(&self, certificate: &str, key: &str) {
         std::fs::write(self.certificate(), certificate).unwrap();
         std::fs::write(self.key(), key).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(self.key(), mode).unwrap();
     }
 
     pub(crate) fn certificate(&self) -> PathBuf {
@@ -144,6 +152,29 @@ pub(crate) fn a_version_below_the_oldest_that_was_asked_for_is_not_spoken() {
     let error = connect(&server, files.client(Version::Tls12, &[])).unwrap_err();
     assert!(error.to_string().contains("ProtocolVersion"), "{error}");
     connect(&server, files.client(Version::Tls13, &[])).unwrap();
+}
+
+#[test]
+pub(crate) fn suites_are_those_of_the_list() {
+    let files = Files::new();
+    let spoken = |server: &Server, version| {
+        let stream = connect(server, files.client(version, &[])).ok()?;
+        stream
+            .conn
+            .negotiated_cipher_suite()
+            .map(|suite| suite.suite())
+    };
+    let (old, new) = (
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+    );
+    let names = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_CHACHA20_POLY1305_SHA256";
+    let server = files.start("", &format!("ciphersuites: [{names}]"), "");
+    assert_eq!(spoken(&server, Version::Tls12), Some(old));
+    assert_eq!(spoken(&server, Version::Tls13), Some(new));
+    let server = files.start("", "ciphersuites: [TLS_CHACHA20_POLY1305_SHA256]", "");
+    assert_eq!(spoken(&server, Version::Tls12), None);
+    assert_eq!(spoken(&server, Version::Tls13), Some(new));
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use rustls::CipherSuite;
 use serde::Deserialize;
 
 use super::super::layers::Layers;
 use super::super::{ConfigError, Notes};
+use crate::tls::suites::{self, Named};
 
 /// How TLS is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Tls {
     pub minimum: TlsVersion,
     /// Whether HTTP/2 is offered, beside HTTP/1.1.
     pub http2: bool,
+    /// The suites that are spoken, all if there is none.
+    pub suites: Vec<CipherSuite>,
 }
 
 /// What a server proves itself by.
@@ -50,6 +54,7 @@ pub(super) struct RawTls {
     certificate: String,
     key: String,
     minimumtls: String,
+    ciphersuites: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,6 +74,7 @@ pub(super) fn tls(
     notes: &mut Notes,
 ) -> Result<Option<Tls>, ConfigError> {
     let minimum = minimum(&raw.minimumtls, layers, notes)?;
+    let suites = ciphersuites(&raw.ciphersuites, minimum, layers, notes)?;
     let identity = match (raw.certificate.as_str(), raw.key.as_str()) {
         ("", "") => {
             if minimum > TlsVersion::default() {
@@ -91,7 +97,45 @@ pub(super) fn tls(
         identity,
         minimum,
         http2,
+        suites,
     }))
+}
+
+/// A suite that is not spoken is left out, which lets fewer in and not more.
+fn ciphersuites(
+    names: &[String],
+    minimum: TlsVersion,
+    layers: &Layers,
+    notes: &mut Notes,
+) -> Result<Vec<CipherSuite>, ConfigError> {
+    let path = path("ciphersuites");
+    let spoken = || suites::spoken().collect::<Vec<_>>().join(", ");
+    let mut kept = Vec::new();
+    for name in names {
+        match suites::named(name) {
+            Named::Spoken(suite) => kept.push(suite),
+            Named::Unspoken => notes.warn(format!(
+                "{name} of `http.tls.ciphersuites` ({}) is not spoken, as it is not secure",
+                layers.origin(&path)
+            )),
+            Named::Unknown => {
+                let message = format!("{name:?} is no suite; those that are spoken: {}", spoken());
+                return Err(layers.refuse(&path, message));
+            }
+        }
+    }
+    if kept.is_empty() && !names.is_empty() {
+        let message = format!("none of these is spoken; those that are: {}", spoken());
+        return Err(layers.refuse(&path, message));
+    }
+    if !names.is_empty() && minimum == TlsVersion::Tls13 {
+        notes.warn(format!(
+            "`http.tls.ciphersuites` ({}) has no effect with TLS 1.3 alone, as in distribution",
+            layers.origin(&path)
+        ));
+        kept.clear();
+    }
+    Ok(kept)
 }
 
 /// Half a pair serves nobody, and to serve without TLS would be less than was asked for.

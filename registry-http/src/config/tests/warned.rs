@@ -6,9 +6,9 @@ use super::*;
 fn keys_that_are_not_honoured_are_named_with_the_reason() {
     let table = [
         (
-            "http: {tls: {ciphersuites: [a]}}",
-            "`http.tls.ciphersuites` (config.yml:3:14) is not honoured by this release: \
-             the suites are those that are thought secure",
+            "reporting: {newrelic: {licensekey: a}}",
+            "`reporting` (config.yml:3:1) is not honoured by this release: \
+             nothing is reported to anyone",
         ),
         (
             "log: {hooks: [{type: mail, disabled: true}]}",

@@ -13,6 +13,9 @@ proved_by! {
     http_net: sockets::a_socket_of_the_file_system_is_served_and_removed_at_the_end,
         sockets::a_socket_that_was_left_is_replaced_and_one_that_is_anothers_by_now_stays,
         sockets::a_file_in_the_place_of_the_socket_is_left_alone_and_named;
+    http_tls_files: tls::files::what_is_wrong_with_a_file_is_told_with_its_name,
+        tls::files::a_chain_is_served_whole,
+        tls::files::what_clients_refuse_is_served_and_told;
     http_tls_plain: tls::http_without_tls_is_told_what_is_wrong;
     http_http2: tls::http_2_is_offered_unless_it_is_disabled;
     http_systemd: sockets::the_socket_of_systemd_is_served_instead_of_the_address,
@@ -84,6 +87,41 @@ fn http_tls_minimumtls() {
     let checked = check_with(&files.section("", "minimumtls: tls1.4"));
     let start = "`http.tls.minimumtls` (c.yml:3:";
     assert!(checked.problems()[0].starts_with(start), "{checked:?}");
+}
+
+#[test]
+fn http_tls_ciphersuites() {
+    tls::suites_are_those_of_the_list();
+    let files = tls::Files::new();
+    let checked = |keys: &str| check_with(&files.section("", keys));
+    let broken = "TLS_RSA_WITH_AES_128_CBC_SHA";
+    let warned = checked(&format!("ciphersuites: [{broken}, TLS_AES_128_GCM_SHA256]"));
+    let start = format!("{broken} of `http.tls.ciphersuites` (c.yml:3:");
+    assert!(warned.warning().starts_with(&start), "{warned:?}");
+    let idle = "minimumtls: tls1.3, ciphersuites: [TLS_AES_128_GCM_SHA256]";
+    assert!(
+        checked(idle)
+            .warning()
+            .contains("has no effect with TLS 1.3 alone")
+    );
+    for (names, says) in [
+        (
+            broken,
+            "none of these is spoken; those that are: TLS_AES_128_GCM_SHA256, ",
+        ),
+        (
+            "TLS_FOO",
+            "\"TLS_FOO\" is no suite; those that are spoken: TLS_AES_128_GCM_SHA256, ",
+        ),
+    ] {
+        let checked = checked(&format!("ciphersuites: [{names}]"));
+        let told = checked.problem();
+        assert!(
+            told.starts_with("`http.tls.ciphersuites` (c.yml:3:"),
+            "{told}"
+        );
+        assert!(told.contains(says), "{told}");
+    }
 }
 
 #[test]

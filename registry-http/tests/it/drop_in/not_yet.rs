@@ -82,8 +82,6 @@ macro_rules! warned {
 warned! {
     log_hooks: "log: {hooks: [{type: mail, levels: [panic], options: {smtp: {addr: a}, to: [b]}}]}"
         names ["log.hooks"], "no mail is sent; what gathers the log can tell of its errors";
-    http_tls_ciphersuites: "http: {tls: {ciphersuites: [TLS_AES_128_GCM_SHA256]}}"
-        names ["http.tls.ciphersuites"], "the suites are those that are thought secure";
     notifications: "notifications: {events: {includereferences: true}, \
                     endpoints: [{name: a, url: 'http://b', timeout: 1s}]}"
         names ["notifications"], "nobody is notified yet";
