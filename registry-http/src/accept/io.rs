@@ -33,7 +33,12 @@ pub(super) struct Exchange {
     untaken: Mutex<HashMap<u64, Instant>>,
     /// How often the client has taken something of what TLS made of an answer.
     moves: AtomicU64,
+    /// Whether TLS was spoken where HTTP was to be.
+    tls: AtomicBool,
 }
+
+/// How TLS begins, and no method of HTTP.
+const HANDSHAKE: &[u8] = &[0x16, 3];
 
 const TURN: u64 = 1 << 32;
 const ANSWERING: u64 = TURN - 1;
@@ -58,6 +63,10 @@ impl Exchange {
 
     pub(super) fn is_shared(&self) -> bool {
         self.shared.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn began_as_tls(&self) -> bool {
+        self.tls.load(Ordering::Relaxed)
     }
 
     /// The client has taken something.
@@ -126,6 +135,8 @@ pub(super) struct StallIo<T> {
     exchange: Arc<Exchange>,
     limits: AcceptLimits,
     seen: u64,
+    /// Whether anything came.
+    begun: bool,
     /// What was read too early.
     back: Vec<u8>,
     waiting: Waiting,
@@ -160,6 +171,7 @@ impl<T> StallIo<T> {
             exchange,
             limits,
             seen: 0,
+            begun: false,
             back: Vec::new(),
             // Whoever connects has something to say.
             waiting: Waiting::Request(Instant::now() + limits.header_timeout),
@@ -262,6 +274,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for StallIo<T> {
         match Pin::new(&mut self.io).poll_read(cx, buffer) {
             Poll::Ready(read) => {
                 if buffer.filled().len() > before {
+                    if !std::mem::replace(&mut self.begun, true)
+                        && buffer.filled()[before..].starts_with(HANDSHAKE)
+                    {
+                        self.exchange.tls.store(true, Ordering::Relaxed);
+                    }
                     self.received();
                 }
                 Poll::Ready(read)

@@ -8,6 +8,7 @@ mod body;
 mod h2c;
 mod io;
 mod listen;
+mod lobby;
 mod secure;
 mod unix;
 mod wire;
@@ -33,6 +34,7 @@ pub(crate) use self::body::Stalled;
 use self::body::{Answer, Awaited};
 use self::io::{Exchange, StallIo};
 pub(crate) use self::listen::{Listen, Listener, bind};
+use self::secure::{Admitted, Secure};
 pub(crate) use self::unix::UnixSocket;
 use crate::app::PeerAddr;
 use crate::tls::{Tls, TlsInfo};
@@ -65,6 +67,10 @@ pub(crate) struct AcceptLimits {
     pub(crate) idle_timeout: Duration,
     /// Without a byte of a body, in either direction.
     pub(crate) stall_timeout: Duration,
+    /// Handshakes of TLS at a time; the oldest makes room for one more.
+    pub(crate) handshakes: usize,
+    /// From the beginning of a connection to the end of its handshake.
+    pub(crate) handshake_timeout: Duration,
     /// Whether HTTP/2 is spoken with those who begin with it.
     pub(crate) h2c: bool,
     /// From the shutdown to the end of the last request.
@@ -87,6 +93,7 @@ where
     S::Future: Send + 'static,
 {
     let service = Arc::new(service);
+    let secure = tls.map(|tls| Arc::new(Secure::new(tls, &limits)));
     let slots = Arc::new(Semaphore::new(
         limits.connections.min(Semaphore::MAX_PERMITS),
     ));
@@ -120,7 +127,8 @@ where
             exchange: Arc::default(),
             tls: None,
         };
-        let connection = connect(stream, tls.clone(), handler, stopping.clone());
+        let admitted = secure.as_ref().map(|secure| secure.admit(peer));
+        let connection = connect(stream, admitted, handler, stopping.clone());
         tasks.spawn(hold(slot, connection));
     }
     drop(listener);
@@ -169,6 +177,18 @@ struct Gate {
 struct Refused(Mutex<(Option<Instant>, u64)>);
 
 impl Refused {
+    /// The same of TLS, where it is not spoken.
+    fn tell_of_tls(&self, peer: PeerAddr) {
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if say_again_after(&mut refused.0, SAY_REFUSED) {
+            drop(refused);
+            tracing::info!(
+                %peer,
+                "a client speaks TLS, which this server does not: it has no `http.tls`"
+            );
+        }
+    }
+
     fn tell(&self, peer: PeerAddr, error: &hyper::Error) {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (said, untold) = &mut *refused;
@@ -292,7 +312,7 @@ where
 /// Serves one connection, over TLS if there is any.
 async fn connect<T, S>(
     stream: T,
-    tls: Option<Arc<Tls>>,
+    admitted: Option<Admitted>,
     mut handler: Handler<S>,
     mut stopping: watch::Receiver<()>,
 ) where
@@ -300,10 +320,10 @@ async fn connect<T, S>(
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + 'static,
     S::Future: Send + 'static,
 {
-    let Some(tls) = tls else {
+    let Some(admitted) = admitted else {
         return serve_one(stream, handler, stopping).await;
     };
-    let handshake = secure::handshake(stream, &tls, Arc::clone(&handler.exchange));
+    let handshake = admitted.handshake(stream, Arc::clone(&handler.exchange));
     let shaken = tokio::select! {
         shaken = handshake => shaken,
         _ = stopping.changed() => return,
@@ -363,7 +383,9 @@ where
         until_stopped(connection, stop, stopping).await
     };
     if let Err(error) = ended {
-        if error.is_parse() {
+        if error.is_parse() && exchange.began_as_tls() {
+            refused.tell_of_tls(peer);
+        } else if error.is_parse() {
             refused.tell(peer, &error);
         }
         tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");

@@ -1,21 +1,24 @@
 //! What comes before HTTP where TLS is spoken.
 
 use std::io::{Error, ErrorKind, Result};
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::AcceptLimits;
 use super::io::{Exchange, LINGER};
+use super::lobby::{Lobby, Seat};
 use super::wire::Wire;
+use crate::app::PeerAddr;
 use crate::tls::{Tls, TlsInfo};
-
-/// How long a handshake may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes that wait for their client once they are encrypted: some whole records, which are what an
 /// answer is sent in.
@@ -29,16 +32,73 @@ const REFUSAL: &str = "\
 {\"errors\":[{\"code\":\"UNSUPPORTED\",\"message\":\"Client sent an HTTP request to an HTTPS \
 server.\",\"detail\":\"use https\"}]}\n";
 
-/// Has the handshake, and says what came of it.
-pub(super) async fn handshake<T>(
+/// How connections come to speak TLS.
+#[derive(Debug)]
+pub(super) struct Secure {
+    tls: Arc<Tls>,
+    lobby: Arc<Lobby>,
+    /// For what takes a processor, and not a client: as many as there are processors, so that
+    /// those who have had their handshake come in between.
+    turns: Semaphore,
+    timeout: Duration,
+}
+
+impl Secure {
+    pub(super) fn new(tls: Arc<Tls>, limits: &AcceptLimits) -> Self {
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        // Whoever has had a handshake is to find a connection, too.
+        let bound = limits.handshakes.min(limits.connections / 2);
+        Self {
+            tls,
+            lobby: Arc::new(Lobby::new(bound)),
+            turns: Semaphore::new(processors),
+            timeout: limits.handshake_timeout,
+        }
+    }
+
+    /// Lets one more have its handshake; to be called in the order in which they came.
+    pub(super) fn admit(self: &Arc<Self>, peer: PeerAddr) -> Admitted {
+        Admitted {
+            secure: Arc::clone(self),
+            seat: self.lobby.enter(peer),
+        }
+    }
+}
+
+/// A connection that may have its handshake.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    secure: Arc<Secure>,
+    seat: Seat,
+}
+
+impl Admitted {
+    /// Has it, and says what came of it.
+    pub(super) async fn handshake<T>(
+        mut self,
+        io: T,
+        exchange: Arc<Exchange>,
+    ) -> Result<(TlsStream<Wire<T>>, TlsInfo)>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let dismissed = || Error::new(ErrorKind::TimedOut, "more recent handshakes had to begin");
+        tokio::select! {
+            shaken = shake(&self.secure, io, exchange) => shaken,
+            () = self.seat.dismissed() => Err(dismissed()),
+        }
+    }
+}
+
+async fn shake<T>(
+    secure: &Secure,
     io: T,
-    tls: &Tls,
     exchange: Arc<Exchange>,
 ) -> Result<(TlsStream<Wire<T>>, TlsInfo)>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let until = Instant::now() + TIMEOUT;
+    let until = Instant::now() + secure.timeout;
     let mut wire = Wire::new(io, exchange);
     let late = |_| {
         Error::new(
@@ -56,7 +116,10 @@ where
         let settle = |connection: &mut rustls::ServerConnection| {
             connection.set_buffer_limit(Some(BUFFER));
         };
-        hello.into_stream_with(tls.config(), settle).await
+        let turn = secure.turns.acquire().await;
+        let going_on = hello.into_stream_with(secure.tls.config(), settle);
+        drop(turn);
+        going_on.await
     });
     let stream = shaken.await.map_err(late)??;
     let info = TlsInfo::of(stream.get_ref().1);

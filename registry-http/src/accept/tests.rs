@@ -23,6 +23,8 @@ const PATIENT: AcceptLimits = AcceptLimits {
     header_timeout: LONG,
     idle_timeout: LONG,
     stall_timeout: LONG,
+    handshakes: 100,
+    handshake_timeout: LONG,
     h2c: false,
     drain: LONG,
 };

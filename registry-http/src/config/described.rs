@@ -210,6 +210,8 @@ const LINES: &[Line] = &[
     ("extensions.limits.header", "number", "32768", "bytes of a request's line and headers"),
     ("extensions.limits.headers", "number", "100", "headers of a request"),
     ("extensions.limits.connections", "number", "10000", "connections at a time"),
+    ("extensions.limits.handshakes", "number", "1000", "handshakes of TLS at a time; the oldest makes room for one more"),
+    ("extensions.limits.handshake_timeout", "duration", "10s", "for a handshake of TLS"),
     ("extensions.limits.header_timeout", "duration", "10s", "for the head of a request"),
     ("extensions.limits.idle_timeout", "duration", "75s", "between two requests of a connection"),
     ("extensions.limits.stall_timeout", "duration", "60s", "for a body that stands still"),

@@ -168,6 +168,8 @@ const KEYS: &[&str] = &[
     "extensions.limits.header",
     "extensions.limits.headers",
     "extensions.limits.connections",
+    "extensions.limits.handshakes",
+    "extensions.limits.handshake_timeout",
     "extensions.limits.header_timeout",
     "extensions.limits.idle_timeout",
     "extensions.limits.stall_timeout",

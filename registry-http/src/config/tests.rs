@@ -96,7 +96,8 @@ validation:
     urls: {allow: [^https://a/], deny: [b]}
     indexes: {platforms: List, platformlist: [{os: a, architecture: b}]}
 policy: {repository: {classes: [image, plugin]}}
-extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header_timeout: 5s,
+extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, handshakes: 8,
+                      handshake_timeout: 9s, header_timeout: 5s,
                       idle_timeout: 6s, stall_timeout: 7s}}
 ",
     )
@@ -148,6 +149,8 @@ extensions: {limits: {manifest: 1, header: 2, headers: 3, connections: 4, header
         header: 2,
         headers: 3,
         connections: 4,
+        handshakes: 8,
+        handshake_timeout: Duration::from_secs(9),
         header_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(6),
         stall_timeout: Duration::from_secs(7),

@@ -70,6 +70,8 @@ pub(crate) fn accept_limits(config: &Config) -> AcceptLimits {
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
         stall_timeout: limits.stall_timeout,
+        handshakes: limits.handshakes,
+        handshake_timeout: limits.handshake_timeout,
         h2c: config.http.h2c,
         drain: config.http.draintimeout,
     }

@@ -1,6 +1,7 @@
 //! The API over TLS, from the real binary.
 
 pub(crate) mod files;
+pub(crate) mod stalled;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -21,6 +21,10 @@ pub struct Limits {
     pub headers: usize,
     /// Connections at a time, and as many requests that share one, as those of HTTP/2 do.
     pub connections: usize,
+    /// Handshakes of TLS at a time, half of `connections` at most; the oldest makes room.
+    pub handshakes: usize,
+    /// How long a handshake of TLS may take.
+    pub handshake_timeout: Duration,
     /// How long a request's head may take, from its first byte.
     pub header_timeout: Duration,
     /// How long a connection may wait for its next request.
@@ -36,6 +40,8 @@ impl Default for Limits {
             header: 32 << 10,
             headers: 100,
             connections: 10_000,
+            handshakes: 1000,
+            handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(60),
@@ -50,6 +56,8 @@ pub(super) struct RawLimits {
     header: Option<usize>,
     headers: Option<usize>,
     connections: Option<usize>,
+    handshakes: Option<usize>,
+    handshake_timeout: Option<GoDuration>,
     header_timeout: Option<GoDuration>,
     idle_timeout: Option<GoDuration>,
     stall_timeout: Option<GoDuration>,
@@ -78,6 +86,12 @@ pub(super) fn limits(raw: &RawLimits, layers: &Layers) -> Result<Limits, ConfigE
         header: counted("header", raw.header, default.header)?,
         headers: counted("headers", raw.headers, default.headers)?,
         connections: counted("connections", raw.connections, default.connections)?,
+        handshakes: counted("handshakes", raw.handshakes, default.handshakes)?,
+        handshake_timeout: timed(
+            "handshake_timeout",
+            raw.handshake_timeout,
+            default.handshake_timeout,
+        )?,
         header_timeout: timed("header_timeout", raw.header_timeout, default.header_timeout)?,
         idle_timeout: timed("idle_timeout", raw.idle_timeout, default.idle_timeout)?,
         stall_timeout: timed("stall_timeout", raw.stall_timeout, default.stall_timeout)?,

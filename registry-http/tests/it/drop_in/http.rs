@@ -16,7 +16,11 @@ proved_by! {
     http_tls_files: tls::files::what_is_wrong_with_a_file_is_told_with_its_name,
         tls::files::a_chain_is_served_whole,
         tls::files::what_clients_refuse_is_served_and_told;
-    http_tls_plain: tls::http_without_tls_is_told_what_is_wrong;
+    http_tls_plain: tls::http_without_tls_is_told_what_is_wrong,
+        tls::stalled::tls_where_there_is_none_is_told_in_the_log;
+    http_tls_stalled: tls::stalled::five_hundred_that_stop_within_their_first_words_delay_nobody,
+        tls::stalled::the_oldest_handshake_has_to_go_where_there_are_too_many,
+        tls::stalled::a_handshake_that_does_not_end_is_cut;
     http_http2: tls::http_2_is_offered_unless_it_is_disabled;
     http_systemd: sockets::the_socket_of_systemd_is_served_instead_of_the_address,
         sockets::several_sockets_are_refused_and_those_of_another_process_are_not_ours;
