@@ -27,6 +27,7 @@ use crate::metrics::{Measuring, Metrics};
 use crate::outlet::Outlet;
 use crate::proxies::{Client, Front, Outside};
 use crate::telemetry;
+use crate::tls::TlsInfo;
 use crate::tokens::Tokens;
 
 /// How the API answers, as far as the configuration decides it.
@@ -190,6 +191,10 @@ impl App {
         }
         framing::settle_host(&parts.uri, &mut incoming.headers);
         incoming.outside = self.front.outside(client.peer, &incoming.headers);
+        // A proxy before us knows better what its client speaks.
+        if incoming.outside.scheme.is_none() && parts.extensions.get::<Arc<TlsInfo>>().is_some() {
+            incoming.outside.scheme = Some("https");
+        }
         let result = match self.parse(&parts.method, &parts.uri) {
             _ if self.health.is_failing() => Err(ApiError::Unhealthy),
             Ok(endpoint) => {

@@ -27,6 +27,7 @@ use crate::htpasswd;
 use crate::image::{self, Called, Next};
 use crate::outlet::Outlets;
 use crate::server::{Builder, Error};
+use crate::tls::Tls;
 use crate::{env, telemetry};
 
 /// A container registry.
@@ -345,7 +346,7 @@ async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
         built = builder.build() => built?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
-    let authenticator = server.authenticator();
+    let (authenticator, tls) = (server.authenticator(), server.tls());
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = std::pin::pin!(server.serve(async {
         let _ = stopped.await;
@@ -354,7 +355,7 @@ async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
         tokio::select! {
             all = &mut serving => return Ok(exit(all)),
             () = signals.next() => break,
-            _ = hangup.recv() => reload(Arc::clone(&authenticator)),
+            _ = hangup.recv() => reload(Arc::clone(&authenticator), tls.clone()),
         }
     }
     tracing::info!("stopping: what has begun may end");
@@ -369,9 +370,13 @@ async fn until_signal(builder: Builder) -> Result<ExitCode, Error> {
 }
 
 /// Reads again what may have changed, while all else goes on.
-fn reload(authenticator: Arc<dyn Authenticator>) {
+fn reload(authenticator: Arc<dyn Authenticator>, tls: Option<Arc<Tls>>) {
     tracing::info!("told to read the users again");
     tokio::spawn(async move { authenticator.reload().await });
+    if let Some(tls) = tls {
+        tracing::info!("told to read the certificate again");
+        tokio::task::spawn_blocking(move || tls.reload());
+    }
 }
 
 /// An error and all it came from, on one line.

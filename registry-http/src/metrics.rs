@@ -12,9 +12,10 @@ mod store;
 mod transfer;
 
 use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
-use prometheus::{Error, HistogramOpts, IntCounter, Opts, Registry, TextEncoder};
+use prometheus::{Error, Gauge, HistogramOpts, IntCounter, Opts, Registry, TextEncoder};
 
 use self::actions::{Garbage, Timers};
 use self::process::Process;
@@ -35,6 +36,8 @@ pub(crate) struct Metrics {
     garbage: Garbage,
     process: Process,
     uploads_purged: IntCounter,
+    /// Registered once there is a certificate.
+    certificate_ends: OnceLock<Option<Gauge>>,
 }
 
 impl Metrics {
@@ -55,6 +58,7 @@ impl Metrics {
                 "registry_uploads_purged_total",
                 "Unfinished uploads that were ended by their age",
             )?,
+            certificate_ends: OnceLock::new(),
             all,
         })
     }
@@ -65,10 +69,25 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.all.gather())
     }
 
+    /// The certificate of TLS ends then.
+    pub(crate) fn certificate_ends(&self, at: SystemTime) {
+        let gauge = self.certificate_ends.get_or_init(|| {
+            let gauge = Gauge::new(EXPIRY, "When the certificate ends, in seconds since 1970");
+            gauge.and_then(|gauge| registered(&self.all, gauge)).ok()
+        });
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if let Some(gauge) = gauge {
+            gauge.set(since.as_secs_f64());
+        }
+    }
+
     pub(crate) fn purged_uploads(&self, count: u64) {
         self.uploads_purged.inc_by(count);
     }
 }
+
+/// When the certificate of TLS ends.
+const EXPIRY: &str = "registry_tls_certificate_expiry_timestamp_seconds";
 
 /// The series of a family, by the number of their labels' values; each exists once it is used.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ pub(crate) use self::parts::options;
 use self::parts::{accept_limits, app_config};
 pub(crate) use self::refused::{unheard, unopened};
 use crate::accept::{self, AcceptLimits, Listener, Passed};
-use crate::ambient::{ambient, probe};
+use crate::ambient::probe;
 use crate::app::App;
 use crate::check::{self, Report};
 use crate::collect::{self, CollectArguments};
@@ -40,7 +40,7 @@ use crate::metrics::{Metrics, measure};
 use crate::outlet::Outlet;
 use crate::proxies::Front;
 use crate::purge::{purge, purging};
-use crate::tls::Tls;
+use crate::tls::{self, Tls};
 #[cfg(feature = "token")]
 use crate::tokens::Own;
 use crate::tokens::Tokens;
@@ -98,11 +98,17 @@ impl Server {
         Arc::clone(&self.app.authenticator)
     }
 
+    /// What connections are told to speak, to be told that its files have changed.
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
+    }
+
     /// Answers until `shutdown`, and then for as long as `http.draintimeout` what has begun;
     /// `false` if that was too short for some of it. Dropping the future cuts every connection.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> bool {
         let app = self.app;
         let metrics = app.metrics.clone();
+        let (watched, shown) = (self.tls.clone(), app.metrics.clone());
         let registry = self.registry.clone();
         let service = service_fn(move |request: Request<Body>| {
             // On the heap, or each layer above would move all that any handler may need.
@@ -135,6 +141,7 @@ impl Server {
             (all, ()) = serving => all,
             () = purge(self.registry, self.purging, metrics) => true,
             () = checks.run(health) => true,
+            () = tls::watch(watched, shown) => true,
         };
         // What was begun for connections that are cut now.
         let drained = timeout(LAST_CHANGES, registry.drained()).await.is_ok();
@@ -230,7 +237,7 @@ impl Builder {
             .await
             .map_err(Error::Registry)?;
         let tls = open_tls(&config)?;
-        for remark in tls.iter().flat_map(|tls| tls.remarks((ambient().now)())) {
+        for remark in tls.iter().flat_map(|tls| tls.of_files()) {
             tracing::warn!("`http.tls`: {remark}");
         }
         let listener = listen(&config, self.socket).await?;

@@ -71,6 +71,34 @@ pub(crate) fn shown(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(|_| format!("{time:?}"), |time| time.to_string())
 }
 
+/// Says the same once a day.
+#[derive(Debug, Default)]
+pub(super) struct Reminder {
+    said: Option<SystemTime>,
+    of: String,
+}
+
+impl Reminder {
+    /// What is said is of this; of something else it is news.
+    pub(super) fn look_at(&mut self, content: &str) {
+        if self.of != content {
+            content.clone_into(&mut self.of);
+            self.said = None;
+        }
+    }
+
+    /// Whether it is time; if so, it counts as said.
+    pub(super) fn is_due(&mut self, now: SystemTime) -> bool {
+        // An error is a clock that was set back.
+        let is_old = |said| now.duration_since(said).map_or(true, |age| age >= DAY);
+        let is_due = self.said.is_none_or(is_old);
+        if is_due {
+            self.said = Some(now);
+        }
+        is_due
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +131,20 @@ mod tests {
         for (day, expected) in table {
             assert_eq!(said(day), expected, "day {day}");
         }
+    }
+
+    #[test]
+    fn the_same_is_said_once_a_day() {
+        let at = |hours: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(hours * 3600);
+        let mut reminder = Reminder::default();
+        let due: Vec<u64> = (1000..1050)
+            .filter(|hour| reminder.is_due(at(*hour)))
+            .collect();
+        assert_eq!(due, [1000, 1024, 1048]);
+        assert!(reminder.is_due(at(10)), "the clock was set back");
+        reminder.look_at("another");
+        assert!(reminder.is_due(at(11)));
+        reminder.look_at("another");
+        assert!(!reminder.is_due(at(12)));
     }
 }

@@ -7,9 +7,10 @@ mod clients;
 mod expiry;
 mod pair;
 pub(crate) mod suites;
+mod watch;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
@@ -23,6 +24,8 @@ use rustls::{ProtocolVersion, ServerConfig, ServerConnection, SupportedProtocolV
 use self::expiry::Validity;
 pub(crate) use self::expiry::shown;
 use self::pair::PairError;
+use self::watch::Seen;
+pub(crate) use self::watch::watch;
 use crate::config::{Identity, Tls as Settings, TlsVersion};
 
 /// HTTP/2, and HTTP/1.1, by the names that ALPN has for them.
@@ -65,7 +68,9 @@ impl TlsError {
 /// What connections are told to speak, which may change while they do.
 #[derive(Debug)]
 pub(crate) struct Tls {
+    settings: Settings,
     current: RwLock<Made>,
+    seen: Mutex<Seen>,
 }
 
 /// What the files came to.
@@ -76,6 +81,8 @@ struct Made {
     validity: Validity,
     /// What is worth telling, and stops nothing.
     remarks: Vec<String>,
+    /// Tells two contents of the files apart.
+    content: String,
 }
 
 impl Tls {
@@ -86,7 +93,9 @@ impl Tls {
     pub(crate) fn open(settings: &Settings) -> Result<Self, TlsError> {
         let made = make(settings)?;
         Ok(Self {
+            settings: settings.clone(),
             current: RwLock::new(made),
+            seen: Mutex::default(),
         })
     }
 
@@ -97,10 +106,15 @@ impl Tls {
 
     /// What is worth telling of the files, and stops nothing.
     pub(crate) fn remarks(&self, now: SystemTime) -> Vec<String> {
-        let made = self.made();
-        let ends = made.validity.remark(now);
-        let ends = ends.iter().map(|remark| remark.text().to_owned());
-        made.remarks.iter().cloned().chain(ends).collect()
+        let mut remarks = self.of_files();
+        let ends = self.made().validity.remark(now);
+        remarks.extend(ends.map(|remark| remark.text().to_owned()));
+        remarks
+    }
+
+    /// The same without what time has to do with.
+    pub(crate) fn of_files(&self) -> Vec<String> {
+        self.made().remarks.clone()
     }
 
     /// Until when the certificate is valid.
@@ -123,6 +137,7 @@ fn make(settings: &Settings) -> Result<Made, TlsError> {
         config: Arc::new(server_config(settings, provider, resolver)?),
         validity: pair.validity,
         remarks: pair.remarks,
+        content: pair.content,
     })
 }
 

@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use registry_core::Algorithm;
+use registry_core::hasher::digest_of;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -66,6 +68,8 @@ pub(super) struct Pair {
     pub(super) validity: Validity,
     /// What is worth telling, and stops nothing.
     pub(super) remarks: Vec<String>,
+    /// Tells two contents of the files apart.
+    pub(super) content: String,
 }
 
 /// Reads both, and sees that they belong together.
@@ -82,8 +86,8 @@ pub(super) fn read(
         path: key.to_owned(),
         source,
     };
-    let (text, _) = read_file(certificate).map_err(of_certificate)?;
-    let chain = chain(&text).map_err(of_certificate)?;
+    let (certificates, _) = read_file(certificate).map_err(of_certificate)?;
+    let chain = chain(&certificates).map_err(of_certificate)?;
     let facts = facts(&chain).map_err(of_certificate)?;
     let (text, metadata) = read_file(key).map_err(of_key)?;
     let private = private_key(&text, provider).map_err(of_key)?;
@@ -95,7 +99,9 @@ pub(super) fn read(
             "everyone on this machine may read the key {path}: chmod 600"
         ));
     }
+    let content = [certificates, text].map(|text| digest_of(Algorithm::Sha256, &text).to_string());
     Ok(Pair {
+        content: content.concat(),
         key: CertifiedKey::new(chain, private),
         validity: Validity::of(
             facts

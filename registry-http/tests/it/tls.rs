@@ -1,6 +1,7 @@
 //! The API over TLS, from the real binary.
 
 pub(crate) mod files;
+pub(crate) mod reload;
 pub(crate) mod stalled;
 
 use std::io::{Read as _, Write as _};
@@ -153,6 +154,19 @@ pub(crate) fn a_version_below_the_oldest_that_was_asked_for_is_not_spoken() {
     let error = connect(&server, files.client(Version::Tls12, &[])).unwrap_err();
     assert!(error.to_string().contains("ProtocolVersion"), "{error}");
     connect(&server, files.client(Version::Tls13, &[])).unwrap();
+}
+
+#[test]
+pub(crate) fn urls_begin_as_the_connection_did() {
+    let files = Files::new();
+    let server = files.start("relativeurls: false, ", "", "");
+    let mut stream = connect(&server, files.client(Version::Tls13, &[])).unwrap();
+    let answer = send(&mut stream, &Request::new("POST", "/v2/a/blobs/uploads/"));
+    let told = answer.header("location");
+    assert!(
+        told.starts_with("https://registry/v2/a/blobs/uploads/"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -63,6 +63,14 @@ pub(super) struct RawHttp2 {
     pub(super) disabled: bool,
 }
 
+impl Tls {
+    /// The files that it is made of.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let Identity::Files { certificate, key } = &self.identity;
+        vec![certificate.clone(), key.clone()]
+    }
+}
+
 fn path(key: &'static str) -> [&'static str; 3] {
     ["http", "tls", key]
 }

@@ -18,6 +18,12 @@ proved_by! {
         tls::files::what_clients_refuse_is_served_and_told;
     http_tls_plain: tls::http_without_tls_is_told_what_is_wrong,
         tls::stalled::tls_where_there_is_none_is_told_in_the_log;
+    http_tls_urls: tls::urls_begin_as_the_connection_did;
+    http_tls_reload: tls::reload::another_pair_counts_for_new_connections_and_cuts_no_other,
+        tls::reload::a_link_that_points_elsewhere_is_a_change,
+        tls::reload::what_cannot_be_used_leaves_the_old_until_it_can,
+        tls::reload::a_signal_has_the_files_read_at_once,
+        tls::reload::an_end_that_is_near_is_told_in_the_log_and_as_a_metric;
     http_tls_stalled: tls::stalled::five_hundred_that_stop_within_their_first_words_delay_nobody,
         tls::stalled::the_oldest_handshake_has_to_go_where_there_are_too_many,
         tls::stalled::a_handshake_that_does_not_end_is_cut;
