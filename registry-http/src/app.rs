@@ -191,10 +191,7 @@ impl App {
         }
         framing::settle_host(&parts.uri, &mut incoming.headers);
         incoming.outside = self.front.outside(client.peer, &incoming.headers);
-        // A proxy before us knows better what its client speaks.
-        if incoming.outside.scheme.is_none() && parts.extensions.get::<Arc<TlsInfo>>().is_some() {
-            incoming.outside.scheme = Some("https");
-        }
+        incoming.outside.secure = parts.extensions.get::<Arc<TlsInfo>>().is_some();
         let result = match self.parse(&parts.method, &parts.uri) {
             _ if self.health.is_failing() => Err(ApiError::Unhealthy),
             Ok(endpoint) => {
@@ -293,8 +290,8 @@ impl App {
         match &self.config.base {
             Some(base) => format!("{base}{path}"),
             None => {
-                let scheme = outside.scheme.unwrap_or("http");
-                format!("{scheme}://{}{}{path}", outside.host, self.config.prefix)
+                let (scheme, host) = (outside.scheme(), &outside.host);
+                format!("{scheme}://{host}{}{path}", self.config.prefix)
             }
         }
     }

@@ -142,6 +142,18 @@ pub(crate) struct Outside {
     pub(crate) scheme: Option<&'static str>,
     /// With its port; empty if nobody says it.
     pub(crate) host: String,
+    /// Whether TLS is spoken here.
+    pub(crate) secure: bool,
+}
+
+impl Outside {
+    /// What URLs begin with.
+    pub(crate) fn scheme(&self) -> &'static str {
+        self.scheme.unwrap_or(match self.secure {
+            true => "https",
+            false => "http",
+        })
+    }
 }
 
 impl Front {
@@ -177,6 +189,7 @@ impl Front {
                 false => None,
             },
             host: told.or_else(host).unwrap_or_default(),
+            secure: false,
         }
     }
 
