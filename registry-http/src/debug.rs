@@ -41,7 +41,7 @@ pub(crate) async fn serve(
         async move { Ok(debug.answer(&request)) }
     });
     // Who watches is cut without a loss.
-    let _ = accept::serve(listener, None, service, limits, shutdown).await;
+    let _ = accept::serve(listener, None, None, service, limits, shutdown).await;
 }
 
 impl Debug {

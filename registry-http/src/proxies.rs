@@ -48,6 +48,11 @@ impl Proxies {
         Ok(proxies)
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.everyone && !self.sockets && self.networks.is_empty()
+    }
+
     /// Whether this is one of them; who has no address comes by a socket of the file system.
     pub(crate) fn trusts(&self, peer: Option<IpAddr>) -> bool {
         let within = |peer: IpAddr| {

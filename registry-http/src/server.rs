@@ -38,7 +38,7 @@ use crate::factories::Factories;
 use crate::health::{Checks, Health};
 use crate::metrics::{Metrics, measure};
 use crate::outlet::Outlet;
-use crate::proxies::Front;
+use crate::proxies::{Front, Proxies};
 use crate::purge::{purge, purging};
 use crate::tls::{self, Tls};
 #[cfg(feature = "token")]
@@ -59,6 +59,8 @@ pub struct Server {
     watched: Watched,
     purging: Option<UploadPurging>,
     limits: AcceptLimits,
+    /// Who says for whom a connection is, if anyone has to.
+    proxies: Option<Arc<Proxies>>,
     tls: Option<Arc<Tls>>,
 }
 
@@ -129,11 +131,16 @@ impl Server {
             // Nothing is ever sent.
             let _ = stopped.await;
         };
-        let (limits, listener, tls) = (self.limits, self.listener, self.tls);
+        let (limits, listener) = (self.limits, self.listener);
+        let (proxies, tls) = (self.proxies, self.tls);
         let answering = async {
             match listener {
-                Listener::Tcp(tcp) => accept::serve(tcp, tls, service, limits, shutdown).await,
-                Listener::Unix(unix) => accept::serve(unix, tls, service, limits, shutdown).await,
+                Listener::Tcp(tcp) => {
+                    accept::serve(tcp, proxies, tls, service, limits, shutdown).await
+                }
+                Listener::Unix(unix) => {
+                    accept::serve(unix, proxies, tls, service, limits, shutdown).await
+                }
             }
         };
         let serving = async { tokio::join!(answering, debug::serve(debug, limits, stopped)) };
@@ -277,6 +284,9 @@ impl Builder {
             },
             purging: purging(&config),
             limits: accept_limits(&config),
+            proxies: config
+                .proxyprotocol
+                .then(|| Arc::new(config.proxies.clone())),
             tls,
         })
     }

@@ -9,11 +9,13 @@ mod h2c;
 mod io;
 mod listen;
 mod lobby;
+mod proxied;
 mod secure;
 mod unix;
 mod wire;
 
 use std::convert::Infallible;
+use std::io::ErrorKind::NotConnected;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,6 +39,7 @@ pub(crate) use self::listen::{Listen, Listener, bind};
 use self::secure::{Admitted, Secure};
 pub(crate) use self::unix::UnixSocket;
 use crate::app::PeerAddr;
+use crate::proxies::Proxies;
 use crate::tls::{Tls, TlsInfo};
 
 /// The most that hyper gathers for one connection, in each direction. It is what an upload is
@@ -78,9 +81,11 @@ pub(crate) struct AcceptLimits {
 }
 
 /// Serves until `shutdown`, then lets requests end for as long as `limits.drain`; says whether all
-/// did. Dropping the future cuts every connection. Where there is `tls`, nothing else is spoken.
+/// did. Dropping the future cuts every connection. Where there are `proxies`, who connects is one of
+/// them and says for whom; where there is `tls`, nothing else is spoken.
 pub(crate) async fn serve<L, S>(
     mut listener: L,
+    proxies: Option<Arc<Proxies>>,
     tls: Option<Arc<Tls>>,
     service: S,
     limits: AcceptLimits,
@@ -128,7 +133,13 @@ where
             tls: None,
         };
         let admitted = secure.as_ref().map(|secure| secure.admit(peer));
-        let connection = connect(stream, admitted, handler, stopping.clone());
+        let connection = connect(
+            stream,
+            proxies.clone(),
+            admitted,
+            handler,
+            stopping.clone(),
+        );
         tasks.spawn(hold(slot, connection));
     }
     drop(listener);
@@ -189,7 +200,7 @@ impl Refused {
         }
     }
 
-    fn tell(&self, peer: PeerAddr, error: &hyper::Error) {
+    fn tell(&self, peer: PeerAddr, error: &(dyn std::error::Error + 'static), what: &str) {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (said, untold) = &mut *refused;
         if !say_again_after(said, SAY_REFUSED) {
@@ -198,8 +209,7 @@ impl Refused {
         }
         let untold = std::mem::take(untold);
         drop(refused);
-        let error = error as &dyn std::error::Error;
-        tracing::info!(%peer, error, untold, "a request is no HTTP, or its head is too large");
+        tracing::info!(%peer, error, untold, "{what}");
     }
 }
 
@@ -311,7 +321,8 @@ where
 
 /// Serves one connection, over TLS if there is any.
 async fn connect<T, S>(
-    stream: T,
+    mut stream: T,
+    proxies: Option<Arc<Proxies>>,
     admitted: Option<Admitted>,
     mut handler: Handler<S>,
     mut stopping: watch::Receiver<()>,
@@ -320,6 +331,22 @@ async fn connect<T, S>(
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + 'static,
     S::Future: Send + 'static,
 {
+    if let Some(proxies) = proxies {
+        let limit = handler.limits.header_timeout;
+        let told = tokio::select! {
+            told = proxied::told(&mut stream, handler.peer, &proxies, limit) => told,
+            _ = stopping.changed() => return,
+        };
+        match told {
+            Ok(peer) => handler.peer = peer,
+            Err(error) if error.kind() == NotConnected => return,
+            Err(error) => {
+                return handler
+                    .refused
+                    .tell(handler.peer, &error, "a connection is closed");
+            }
+        }
+    }
     let Some(admitted) = admitted else {
         return serve_one(stream, handler, stopping).await;
     };
@@ -386,7 +413,11 @@ where
         if error.is_parse() && exchange.began_as_tls() {
             refused.tell_of_tls(peer);
         } else if error.is_parse() {
-            refused.tell(peer, &error);
+            refused.tell(
+                peer,
+                &error,
+                "a request is no HTTP, or its head is too large",
+            );
         }
         tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
     }

@@ -71,7 +71,7 @@ where
         let answer = handle(request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let serving = serve(listener, None, service, limits, async {
+    let serving = serve(listener, None, None, service, limits, async {
         let _ = stopped.await;
     });
     Running {

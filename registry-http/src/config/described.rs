@@ -194,6 +194,7 @@ const LINES: &[Line] = &[
     ("extensions.immutable.[].repositories.[]", "text", "", "in these repositories"),
     ("extensions.immutable.[].tags.[]", "text", "", "these tags are never moved"),
     ("extensions.proxies.[]", "text", "(nobody; a scheme is believed of everyone)", "whose `X-Forwarded-*` and `Forwarded` count: addresses, networks, `unix`, `all`"),
+    ("extensions.proxyprotocol", "boolean", "false", "only they connect, and say for whom by the PROXY protocol (1 and 2)"),
     ("extensions.token.enabled", "boolean", "", "tokens of our own for the users of `auth.htpasswd`; on where another key of this section is set, or a rule is for `anonymous`"),
     ("extensions.token.issuer", "text", "", "whom tokens say they are from; the service if it is not said"),
     ("extensions.token.service", "text", "", "whom tokens are for; the host of `http.host`, or else `registry`"),

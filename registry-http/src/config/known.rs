@@ -152,6 +152,7 @@ const KEYS: &[&str] = &[
     "extensions.immutable.[].repositories.[]",
     "extensions.immutable.[].tags.[]",
     "extensions.proxies.[]",
+    "extensions.proxyprotocol",
     "extensions.token.enabled",
     "extensions.token.issuer",
     "extensions.token.service",

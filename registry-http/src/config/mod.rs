@@ -173,6 +173,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who may say for whom a request is.
     pub(crate) proxies: Proxies,
+    /// Whether they have to say it of a connection before anything else.
+    pub(crate) proxyprotocol: bool,
     pub(crate) driver: Driver,
     /// Who is let in; everyone without it.
     pub(crate) auth: Option<Driver>,

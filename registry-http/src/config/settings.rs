@@ -28,7 +28,7 @@ use self::limits::{RawLimits, limits};
 pub use self::log::{Log, LogFormat, LogLevel};
 use self::log::{RawLog, log};
 use self::policy::RawPolicy;
-use self::proxies::proxies;
+use self::proxies::{has_speakers, proxies};
 use self::storage::RawStorage;
 pub use self::storage::UploadPurging;
 pub use self::tls::{Identity, Tls, TlsVersion};
@@ -103,6 +103,7 @@ struct RawExtensions {
     immutable: Vec<RawImmutable>,
     limits: RawLimits,
     proxies: Option<Vec<String>>,
+    proxyprotocol: bool,
     token: RawToken,
 }
 
@@ -138,6 +139,9 @@ impl Root {
         let rules = rules(self.extensions.access, known, &layers)?;
         let tokens = self.extensions.token;
         let tokens = token_service(tokens, &rules, auth.as_ref(), &driver, &http, &layers)?;
+        let proxies = proxies(self.extensions.proxies.as_deref(), &layers)?;
+        let proxyprotocol = self.extensions.proxyprotocol;
+        has_speakers(proxyprotocol, &proxies, &layers)?;
         Ok(Config {
             log: log(self.log, &self.loglevel, &layers)?,
             delete: self.storage.delete(),
@@ -153,7 +157,8 @@ impl Root {
             tokens,
             immutable: immutable(&self.extensions.immutable, &layers)?,
             limits: limits(&self.extensions.limits, &layers)?,
-            proxies: proxies(self.extensions.proxies.as_deref(), &layers)?,
+            proxies,
+            proxyprotocol,
             driver,
             auth,
             notes,

@@ -277,6 +277,10 @@ fn an_error_names_the_key_and_where_it_came_from() {
             "`extensions.proxies.1` (config.yml:3:30): \"localhost\" is no address such as 10.0.0.1",
         ),
         (
+            "extensions: {proxies: [], proxyprotocol: true}",
+            "`extensions.proxyprotocol` (config.yml:3:27): nobody could connect",
+        ),
+        (
             "extensions: {proxies: 10.0.0.1}",
             "`extensions.proxies` (config.yml:3:14): a list is wanted here",
         ),

@@ -49,6 +49,7 @@ mod panics;
 )]
 mod process;
 mod proxies;
+mod proxy_protocol;
 mod refusals;
 mod robustness;
 mod rules;

@@ -96,7 +96,11 @@ pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A connection that has had its handshake, or why not.
 pub(crate) fn connect(server: &Server, config: Arc<ClientConfig>) -> std::io::Result<Stream> {
-    let mut stream = TcpStream::connect(server.address)?;
+    shake(TcpStream::connect(server.address)?, config)
+}
+
+/// The same on one on which something was said already.
+pub(crate) fn shake(mut stream: TcpStream, config: Arc<ClientConfig>) -> std::io::Result<Stream> {
     let limit = Some(Duration::from_secs(60));
     stream.set_read_timeout(limit)?;
     stream.set_write_timeout(limit)?;

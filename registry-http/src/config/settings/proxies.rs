@@ -1,4 +1,5 @@
-//! `extensions.proxies`: who may say for whom a request is.
+//! `extensions.proxies` and `extensions.proxyprotocol`: who may say for whom a request is, or a
+//! connection.
 
 use super::super::ConfigError;
 use super::super::layers::Layers;
@@ -16,4 +17,17 @@ pub(super) fn proxies(list: Option<&[String]>, layers: &Layers) -> Result<Proxie
         );
         layers.refuse(&["extensions", "proxies", &at.to_string()], message)
     })
+}
+
+/// With the PROXY protocol, whoever is no proxy is turned away.
+pub(super) fn has_speakers(
+    proxyprotocol: bool,
+    proxies: &Proxies,
+    layers: &Layers,
+) -> Result<(), ConfigError> {
+    if !proxyprotocol || !proxies.is_empty() {
+        return Ok(());
+    }
+    let message = "nobody could connect: name those who speak it in `extensions.proxies`";
+    Err(layers.refuse(&["extensions", "proxyprotocol"], message))
 }

@@ -7,7 +7,7 @@ use crate::client::{Request, exchange, parse};
 use crate::process::wait_for;
 #[cfg(feature = "fs")]
 use crate::stopping;
-use crate::{health, limits, metrics, proxies, refusals, robustness, sockets, tls};
+use crate::{health, limits, metrics, proxies, proxy_protocol, refusals, robustness, sockets, tls};
 
 proved_by! {
     http_net: sockets::a_socket_of_the_file_system_is_served_and_removed_at_the_end,
@@ -210,6 +210,12 @@ fn extensions_proxies() {
     proxies::who_is_no_proxy_is_believed_nothing();
     let checked = check_with("extensions: {proxies: [all, unix, '::1', 10.0.0.0/8]}");
     assert_eq!(checked.value("extensions.proxies.3"), "10.0.0.0/8");
+}
+
+#[test]
+fn extensions_proxyprotocol() {
+    proxy_protocol::a_proxy_says_for_whom_it_speaks();
+    proxy_protocol::who_does_not_speak_it_is_closed_and_told_of();
 }
 
 #[test]
