@@ -11,6 +11,7 @@ mod fixture;
 mod helm;
 mod image;
 mod login;
+mod nginx;
 mod podman;
 mod proxy;
 mod skopeo;
@@ -85,6 +86,18 @@ static CLIENTS: &[Client] = &[
         tools: &[&tools::SKOPEO, &tools::PODMAN],
         part: Part::Mandatory,
         run: login::core,
+    },
+    Client {
+        name: "nginx",
+        tools: &[
+            &tools::NGINX,
+            &tools::OPENSSL,
+            &tools::CURL,
+            &tools::SKOPEO,
+            &tools::PODMAN,
+        ],
+        part: Part::Mandatory,
+        run: nginx::run,
     },
     Client {
         name: "swap-2",

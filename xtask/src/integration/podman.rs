@@ -128,13 +128,13 @@ impl Podman {
     }
 
     pub(super) fn pull(&self, from: &str) -> Result<String> {
+        self.pull_with("--tls-verify=false", from)
+    }
+
+    /// The same with an option about TLS.
+    pub(super) fn pull_with(&self, option: &str, from: &str) -> Result<String> {
         let mut command = self.command();
-        command.args([
-            "pull",
-            "--quiet",
-            "--tls-verify=false",
-            "--signature-policy",
-        ]);
+        command.args(["pull", "--quiet", option, "--signature-policy"]);
         sh::output(command.arg(&self.policy).arg(from))
     }
 

@@ -72,6 +72,9 @@ pub(super) static DOCKER: Tool = debian("docker", &["docker.io", "docker-cli"]);
 pub(super) static DOCKERD: Tool = debian("dockerd", &["docker.io"]);
 pub(super) static HELM: Tool = go("helm", "helm.sh/helm/v3/cmd/helm@v3.22.0");
 pub(super) static IP: Tool = debian("ip", &["iproute2"]);
+/// With what hands on connections.
+pub(super) static NGINX: Tool = debian("nginx", &["nginx", "libnginx-mod-stream"]);
+pub(super) static OPENSSL: Tool = debian("openssl", &["openssl"]);
 pub(super) static PODMAN: Tool = debian("podman", &["podman"]);
 pub(super) static SKOPEO: Tool = debian("skopeo", &["skopeo"]);
 pub(super) static SYSTEMD_ANALYZE: Tool = debian("systemd-analyze", &["systemd"]);
