@@ -176,10 +176,11 @@ impl App {
         watch: &mut Watch,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        let tls = parts.extensions.get::<Arc<TlsInfo>>();
         let mut incoming = Incoming {
             client,
             outside: Outside::default(),
-            certificate: None,
+            certificate: tls.and_then(|tls| tls.client.clone()),
             headers: parts.headers,
             body: RequestBody::new(body),
         };

@@ -315,11 +315,20 @@ impl Builder {
 /// Who may do what.
 fn welcome(config: &Config, is_open: bool) -> String {
     let allowed = allowed(config);
+    let clients = config
+        .http
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.clients.as_ref());
+    let everyone = match clients {
+        Some(clients) if clients.auth.is_mandatory() => "everyone with a certificate",
+        _ => "everyone",
+    };
     match &config.auth {
         None if config.rules.are_set() => {
-            "no `auth` is configured: everyone may do what `extensions.access` gives".to_owned()
+            format!("no `auth` is configured: {everyone} may do what `extensions.access` gives")
         }
-        None => format!("no `auth` is configured: everyone may {allowed}"),
+        None => format!("no `auth` is configured: {everyone} may {allowed}"),
         Some(auth) if is_open => format!("`auth.{}` lets everyone in, to {allowed}", auth.kind),
         Some(auth) if config.rules.are_set() => {
             format!(

@@ -122,7 +122,7 @@ where
         going_on.await
     });
     let stream = shaken.await.map_err(late)??;
-    let info = TlsInfo::of(stream.get_ref().1);
+    let info = TlsInfo::of(stream.get_ref().1, &secure.tls);
     Ok((stream, info))
 }
 

@@ -30,8 +30,9 @@ pub use self::layers::Origin;
 use self::misspelt::Refusal;
 use self::settings::Root;
 pub use self::settings::{
-    Debug, FileCheck, Health, Http, HttpCheck, Identity, Limits, Log, LogFormat, LogLevel, Net,
-    Pace, TcpCheck, Tls, TlsVersion, TokenService, UploadPurging, UrlLists, Validation,
+    ClientAuth, Clients, Debug, FileCheck, Health, Http, HttpCheck, Identity, Limits, Log,
+    LogFormat, LogLevel, Net, Pace, TcpCheck, Tls, TlsVersion, TokenService, UploadPurging,
+    UrlLists, Validation,
 };
 use self::typed::{TypeError, Unwanted};
 use self::unwanted::{nearest, not_honoured, note_unwanted, unknown};

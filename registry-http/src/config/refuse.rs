@@ -12,14 +12,6 @@ const REFUSED: &[(&[&str], &str)] = &[
         "certificates from ACME are not part of this release",
     ),
     (
-        &["http", "tls", "clientcas"],
-        "client certificates are not part of this release, and everyone would be let in",
-    ),
-    (
-        &["http", "tls", "clientauth"],
-        "client certificates are not part of this release, and everyone would be let in",
-    ),
-    (
         &["proxy", "remoteurl"],
         "mirroring another registry is not part of this release",
     ),

@@ -2,6 +2,7 @@
 //! has a file.
 
 mod access;
+mod clients;
 mod health;
 mod http;
 mod limits;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use self::access::{Known, RawAccess, RawImmutable, immutable, rules};
+pub use self::clients::{ClientAuth, Clients};
 pub use self::health::{FileCheck, Health, HttpCheck, Pace, TcpCheck};
 use self::health::{RawHealth, health};
 pub use self::http::{Debug, Http, Net};
@@ -133,8 +135,7 @@ impl Root {
         let http = http(self.http, &layers, &mut notes)?;
         let known = Known {
             users: auth.is_some(),
-            // There is no TLS to verify any by.
-            certificates: false,
+            certificates: http.tls.as_ref().is_some_and(Tls::verifies_clients),
         };
         let rules = rules(self.extensions.access, known, &layers)?;
         let tokens = self.extensions.token;

@@ -3,6 +3,7 @@
 //! A connection takes the [`ServerConfig`] that counts when it begins, so that another one can take
 //! its place while connections go on.
 
+mod certificate;
 mod clients;
 mod expiry;
 mod pair;
@@ -13,9 +14,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
+use registry_core::access::Certificate;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::pki_types::CertificateDer;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
@@ -49,6 +51,13 @@ pub(crate) enum TlsError {
         #[source]
         source: PairError,
     },
+    /// About a file of those who vouch for clients.
+    #[error("{}", path.display())]
+    Clients {
+        path: PathBuf,
+        #[source]
+        source: PairError,
+    },
     /// The library does not take it.
     #[error("preparing TLS")]
     Rustls(#[from] rustls::Error),
@@ -60,6 +69,7 @@ impl TlsError {
         match self {
             Self::Certificate { .. } => &["http", "tls", "certificate"],
             Self::Key { .. } => &["http", "tls", "key"],
+            Self::Clients { .. } => &["http", "tls", "clientcas"],
             Self::Rustls(_) => &["http", "tls"],
         }
     }
@@ -133,11 +143,14 @@ fn make(settings: &Settings) -> Result<Made, TlsError> {
     let Identity::Files { certificate, key } = &settings.identity;
     let pair = pair::read(certificate, key, &provider)?;
     let resolver = Arc::new(SingleCertAndKey::from(pair.key));
+    let clients = settings.clients.as_ref();
+    let clients = clients.map(|clients| clients::read(clients, &provider));
+    let (verifier, authorities) = clients.transpose()?.unzip();
     Ok(Made {
-        config: Arc::new(server_config(settings, provider, resolver)?),
+        config: Arc::new(server_config(settings, provider, resolver, verifier)?),
         validity: pair.validity,
         remarks: pair.remarks,
-        content: pair.content,
+        content: pair.content + &authorities.unwrap_or_default(),
     })
 }
 
@@ -145,8 +158,8 @@ fn server_config(
     settings: &Settings,
     provider: CryptoProvider,
     resolver: Arc<dyn ResolvesServerCert>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<ServerConfig, TlsError> {
-    let clients = clients::verifier();
     let builder = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions(settings.minimum))?;
     let asks = clients.is_some();
@@ -187,19 +200,20 @@ pub(crate) struct TlsInfo {
     pub(crate) version: Option<ProtocolVersion>,
     /// The protocol that both have chosen, if the client had a list.
     pub(crate) alpn: Option<Vec<u8>>,
-    /// What the client showed, its own certificate first; empty if it showed none. Whether anybody
-    /// vouches for them is up to the verifier.
-    #[expect(dead_code, reason = "nobody is asked for one yet")]
-    pub(crate) certificates: Vec<CertificateDer<'static>>,
+    /// What the client has proved to be its own, where somebody vouches for that.
+    pub(crate) client: Option<Arc<Certificate>>,
 }
 
 impl TlsInfo {
-    pub(crate) fn of(connection: &ServerConnection) -> Self {
-        let certificates = connection.peer_certificates().unwrap_or_default();
+    pub(crate) fn of(connection: &ServerConnection, tls: &Tls) -> Self {
+        let shown = connection
+            .peer_certificates()
+            .filter(|_| tls.settings.verifies_clients());
+        let shown = shown.and_then(<[_]>::first);
         Self {
             version: connection.protocol_version(),
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
-            certificates: certificates.to_vec(),
+            client: shown.map(|leaf| Arc::new(certificate::identity(leaf))),
         }
     }
 

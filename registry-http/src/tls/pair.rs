@@ -59,6 +59,9 @@ pub(crate) enum PairError {
     Mismatch(String),
     #[error("it is the key of certificate number {0} in {1}, and has to be that of the first")]
     Order(usize, String),
+    /// Of one that is to vouch for others.
+    #[error("its certificate number {at} cannot be used: {why}")]
+    Authority { at: usize, why: String },
 }
 
 /// What a server proves itself by.
@@ -112,7 +115,7 @@ pub(super) fn read(
     })
 }
 
-fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PairError> {
+pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PairError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     let all = all.map_err(PairError::Broken)?;
     if !all.is_empty() {
@@ -183,7 +186,7 @@ fn belongs(
     clippy::disallowed_methods,
     reason = "a certificate is no file of the store, and belongs to the server"
 )]
-fn read_file(path: &Path) -> Result<(Vec<u8>, Metadata), PairError> {
+pub(super) fn read_file(path: &Path) -> Result<(Vec<u8>, Metadata), PairError> {
     // To open a pipe would wait for whoever writes into it.
     if !std::fs::metadata(path)?.is_file() {
         return Err(PairError::NotAFile);

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use crate::client::{Request, exchange, parse};
+use crate::https::Authority;
 use crate::process::Process;
 use crate::server::{Server, Setup, command};
 use crate::trace::skip_everywhere;
@@ -26,12 +27,16 @@ fn examples() -> BTreeMap<String, PathBuf> {
 
 /// A command with a root and ports of its own, whatever its file says.
 pub(crate) fn elsewhere(mut command: Command, root: &TempDir) -> Command {
-    for folder in ["store", "token"] {
+    for folder in ["store", "tls", "token"] {
         fs::create_dir_all(root.path().join(folder)).unwrap();
     }
     let (certificate, keys) = other_service();
     fs::write(root.path().join("token/root.crt"), certificate).unwrap();
     fs::write(root.path().join("token/jwks.json"), keys).unwrap();
+    let (authority, certificate, key) = certificates();
+    fs::write(root.path().join("tls/clients.crt"), authority).unwrap();
+    fs::write(root.path().join("tls/server.crt"), certificate).unwrap();
+    fs::write(root.path().join("tls/server.key"), key).unwrap();
     command
         .env_clear()
         .current_dir(root.path())
@@ -44,6 +49,20 @@ pub(crate) fn elsewhere(mut command: Command, root: &TempDir) -> Command {
             root.path().join("store"),
         );
     command
+}
+
+/// An authority, and what a server proves itself by.
+fn certificates() -> &'static (String, String, String) {
+    static MADE: OnceLock<(String, String, String)> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let authority = Authority::new("an authority");
+        let (certificate, key) = authority.pair(&["localhost"]);
+        (
+            fs::read_to_string(authority.file()).unwrap(),
+            certificate,
+            key,
+        )
+    })
 }
 
 /// The certificate and the keys of a token service.
@@ -73,7 +92,12 @@ pub(crate) fn answers(address: SocketAddr, name: &str) {
     let status = parse(&answer).map(|answer| answer.status);
     // Where there are users, nobody else is let in.
     let users = ["access.yml", "htpasswd.yml", "token.yml"];
-    let expected = if users.contains(&name) { 401 } else { 200 };
+    let expected = match name {
+        // What is asked here is asked without TLS.
+        "client-certificates.yml" => 400,
+        name if users.contains(&name) => 401,
+        _ => 200,
+    };
     assert_eq!(status, Some(expected), "{name}: {answer:?}");
 }
 
@@ -142,7 +166,7 @@ fn what_the_page_on_access_says_is_so() {
             questions += 1;
         }
     }
-    assert_eq!((configurations, questions), (3, 5));
+    assert_eq!((configurations, questions), (4, 8));
 }
 
 #[test]

@@ -13,6 +13,11 @@ mod certificate;
 #[cfg(feature = "fs")]
 mod checking;
 mod client;
+#[cfg_attr(
+    not(all(feature = "fs", feature = "htpasswd", feature = "token")),
+    allow(dead_code, reason = "nobody logs in with a password besides")
+)]
+mod client_certificates;
 #[cfg(feature = "fs")]
 mod collecting;
 #[cfg(feature = "fs")]

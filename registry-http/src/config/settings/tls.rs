@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::super::layers::Layers;
 use super::super::{ConfigError, Notes};
+use super::clients::{Clients, clients};
 use crate::tls::suites::{self, Named};
 
 /// How TLS is spoken.
@@ -21,6 +22,8 @@ pub struct Tls {
     pub http2: bool,
     /// The suites that are spoken, all if there is none.
     pub suites: Vec<CipherSuite>,
+    /// Whether clients prove who they are.
+    pub clients: Option<Clients>,
 }
 
 /// What a server proves itself by.
@@ -55,6 +58,8 @@ pub(super) struct RawTls {
     key: String,
     minimumtls: String,
     ciphersuites: Vec<String>,
+    clientcas: Vec<String>,
+    clientauth: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,7 +72,16 @@ impl Tls {
     /// The files that it is made of.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let Identity::Files { certificate, key } = &self.identity;
-        vec![certificate.clone(), key.clone()]
+        let pair = [certificate, key].into_iter();
+        let authorities = self.clients.iter().flat_map(|clients| &clients.authorities);
+        pair.chain(authorities).cloned().collect()
+    }
+
+    /// Whether it is known of clients who they are, by certificates that somebody vouches for.
+    #[must_use]
+    pub fn verifies_clients(&self) -> bool {
+        let clients = self.clients.as_ref();
+        clients.is_some_and(|clients| clients.auth.verifies())
     }
 }
 
@@ -83,8 +97,12 @@ pub(super) fn tls(
 ) -> Result<Option<Tls>, ConfigError> {
     let minimum = minimum(&raw.minimumtls, layers, notes)?;
     let suites = ciphersuites(&raw.ciphersuites, minimum, layers, notes)?;
+    let clients = clients(&raw.clientcas, &raw.clientauth, layers)?;
     let identity = match (raw.certificate.as_str(), raw.key.as_str()) {
         ("", "") => {
+            if clients.is_some() {
+                return Err(unasked(raw, layers));
+            }
             if minimum > TlsVersion::default() {
                 notes.warn(format!(
                     "`http.tls.minimumtls` ({}) has no effect: without `http.tls.certificate` \
@@ -106,6 +124,7 @@ pub(super) fn tls(
         minimum,
         http2,
         suites,
+        clients,
     }))
 }
 
@@ -144,6 +163,17 @@ fn ciphersuites(
         kept.clear();
     }
     Ok(kept)
+}
+
+/// Without TLS nobody is asked for a certificate, and everyone would be let in.
+fn unasked(raw: &RawTls, layers: &Layers) -> ConfigError {
+    let key = match raw.clientcas.is_empty() {
+        true => "clientauth",
+        false => "clientcas",
+    };
+    let message = "no client can be asked for a certificate: without `http.tls.certificate` there \
+                   is no TLS";
+    layers.refuse(&path(key), message)
 }
 
 /// Half a pair serves nobody, and to serve without TLS would be less than was asked for.

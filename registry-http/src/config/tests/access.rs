@@ -159,6 +159,48 @@ fn an_error_in_a_rule_names_the_rule() {
 }
 
 #[test]
+fn rules_name_certificates_where_these_are_verified() {
+    let of = |tls: &str, who: &str| {
+        let who = format!("{{who: ['{who}'], repositories: [a], actions: [pull]}}");
+        let groups = "{both: [alice, 'certificate:dns=a'], users: [alice]}";
+        with(&format!(
+            "http: {{tls: {{certificate: c, key: k{tls}}}}}\n\
+             extensions: {{access: {{groups: {groups}, rules: [{who}]}}}}"
+        ))
+    };
+    let verified = [
+        ", clientcas: [a]",
+        ", clientcas: [a], clientauth: verify-client-cert-if-given",
+    ];
+    for tls in verified {
+        for who in [
+            "anonymous",
+            "authenticated",
+            "certificate:dns=a",
+            "group:both",
+        ] {
+            assert!(of(tls, who).unwrap().rules.are_set(), "{who}");
+        }
+        for who in ["user:alice", "group:users"] {
+            let error = of(tls, who).unwrap_err().to_string();
+            assert!(error.contains("there is no `auth`"), "{who}: {error}");
+        }
+    }
+    let others = [
+        "",
+        ", clientcas: [a], clientauth: request-client-cert",
+        ", clientcas: [a], clientauth: require-any-client-cert",
+        ", clientauth: require-any-client-cert",
+    ];
+    for tls in others {
+        let error = of(tls, "anonymous").unwrap_err().to_string();
+        let start = "`extensions.access.groups.both.1` (config.yml:4:";
+        assert!(error.starts_with(start), "{tls}: {error}");
+        assert!(error.contains("no certificates of clients are verified"));
+    }
+}
+
+#[test]
 fn tokens_are_made_where_a_key_or_a_rule_asks_for_them() {
     let users = "auth: {htpasswd: {realm: a, path: b}}\n";
     let of = |text: &str| {
@@ -189,6 +231,10 @@ fn tokens_are_made_where_a_key_or_a_rule_asks_for_them() {
     // One that knows anonymous callers without tokens.
     let off = format!("auth: {{mine: {{a: b}}}}\n{rule}, token: {{enabled: false}}}}");
     assert_eq!(of(&off).unwrap(), None);
+    let certificates = "http: {tls: {certificate: c, key: k, clientcas: [a]}}\n";
+    let by_name = rule.replace("anonymous", "'certificate:dns=a'");
+    let named = of(&format!("{users}{certificates}{by_name}}}")).unwrap();
+    assert!(named.is_some(), "clients have nothing else to log in with");
     let asked = of(&format!("{users}{rule}}}")).unwrap().unwrap();
     assert_eq!(
         (asked.path.as_str(), asked.service.as_str()),

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::{MEMORY, check_with, proved_by, serve, server};
+use super::{MEMORY, check, check_with, proved_by, serve, server};
 use crate::client::{Request, exchange, parse};
 use crate::process::wait_for;
 #[cfg(feature = "fs")]
 use crate::stopping;
-use crate::{health, limits, metrics, proxies, proxy_protocol, refusals, robustness, sockets, tls};
+use crate::{
+    client_certificates, health, limits, metrics, proxies, proxy_protocol, refusals, robustness,
+    sockets, tls,
+};
 
 proved_by! {
     http_net: sockets::a_socket_of_the_file_system_is_served_and_removed_at_the_end,
@@ -131,6 +134,51 @@ fn http_tls_ciphersuites() {
             "{told}"
         );
         assert!(told.contains(says), "{told}");
+    }
+}
+
+#[test]
+fn http_tls_clients() {
+    client_certificates::by_default_only_those_are_served_whom_somebody_vouches_for();
+    client_certificates::without_authorities_any_certificate_can_be_asked_for();
+    let files = tls::Files::new();
+    let own = files.certificate();
+    for (keys, key, says) in [
+        (
+            "clientauth: any",
+            "clientauth",
+            "is not one of request-client-cert, ",
+        ),
+        (
+            "clientauth: require-and-verify-client-cert",
+            "clientauth",
+            "nobody to vouch",
+        ),
+        ("clientcas: [gone.pem]", "clientcas", "gone.pem: reading it"),
+        (
+            "clientcas: [c.yml]",
+            "clientcas",
+            "c.yml: it has no certificate",
+        ),
+    ] {
+        let checked = check_with(&files.section("", keys));
+        let told = checked.problems().join("\n");
+        let start = format!("`http.tls.{key}` (c.yml:3:");
+        assert!(told.starts_with(&start) && told.contains(says), "{told}");
+    }
+    for keys in ["clientcas: [a]", "clientauth: request-client-cert"] {
+        let checked = check_with(&format!("http: {{tls: {{{keys}}}}}"));
+        let told = checked.problems().join("\n");
+        assert!(told.contains("there is no TLS"), "{told}");
+    }
+    let section = format!("{MEMORY}{}", files.section("", ""));
+    let path = own.to_str().unwrap();
+    for variables in [
+        [("REGISTRY_HTTP_TLS_CLIENTCAS", &*format!("[{path:?}]"))],
+        [("REGISTRY_HTTP_TLS_CLIENTCAS_0", path)],
+    ] {
+        let checked = check(&section, &variables);
+        assert_eq!(checked.value("http.tls.clientcas.0"), path);
     }
 }
 
