@@ -224,16 +224,20 @@ impl Identity {
         self.name.clone().or_else(certificate)
     }
 
-    /// What stays the same from one request to the next, also when a certificate was renewed, and
-    /// is no other's: for what is kept for someone. `None` for nobody in particular.
-    #[must_use]
-    pub fn principal(&self) -> Option<String> {
-        let certificate = || {
-            let id = self.certificate.as_ref()?.id()?;
-            Some(format!("{}{id}", CertificateName::PREFIX))
+    /// What stays the same from one request to the next, also when a certificate was renewed or a
+    /// token took the place of a password, and is no other's: of the user, and then of the
+    /// certificate. Nobody in particular has none.
+    pub fn principals(&self) -> impl Iterator<Item = String> {
+        let kind = match self.scheme {
+            Scheme::Anonymous => None,
+            Scheme::Basic | Scheme::Bearer => Some("user"),
+            Scheme::Certificate => Some("named"),
         };
-        let user = self.name.as_ref().filter(|name| !name.is_empty());
-        user.map(|name| format!("user:{name}")).or_else(certificate)
+        let name = self.name.as_deref().filter(|name| !name.is_empty());
+        let user = kind.zip(name).map(|(kind, name)| format!("{kind} {name}"));
+        let certificate = self.certificate.as_deref().and_then(Certificate::id);
+        let certificate = certificate.map(|id| format!("certificate {id}"));
+        user.into_iter().chain(certificate)
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::Options;
-use crate::access::{Identity, Scheme};
+use crate::access::Identity;
 use crate::digest::Algorithm;
 use crate::error::RegistryError;
 use crate::layout::Key;
@@ -157,23 +157,30 @@ impl Signer {
     /// Whose an upload is that this one begins; `None` for nobody in particular. A user is the same
     /// by a password and by a token, which clients change in the middle of an upload.
     pub(super) fn owner(&self, id: UploadId, who: &Identity) -> Option<Owner> {
-        let kind = match who.scheme {
-            Scheme::Anonymous => return None,
-            Scheme::Basic | Scheme::Bearer => "user",
-            Scheme::Certificate => "certificate",
-        };
-        let name = who.name.as_deref().filter(|name| !name.is_empty())?;
+        let principal = who.principals().next()?;
+        Some(self.owned_by(id, &principal))
+    }
+
+    /// Whether this one is the owner: who logs in on top of a certificate goes on with what it has
+    /// begun.
+    pub(super) fn is_owner(&self, id: UploadId, who: &Identity, owner: &Owner) -> bool {
+        let mut principals = who.principals();
+        principals.any(|principal| self.owned_by(id, &principal) == *owner)
+    }
+
+    fn owned_by(&self, id: UploadId, principal: &str) -> Owner {
         let mut mac = self.key.clone();
         // No state begins like that.
-        mac.update(format!("owner {id} {kind} {name}").as_bytes());
+        mac.update(format!("owner {id} {principal}").as_bytes());
         let mac = mac.finalize().into_bytes();
-        Some(Owner(URL_SAFE_NO_PAD.encode(&mac[..16])))
+        Owner(URL_SAFE_NO_PAD.encode(&mac[..16]))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{Certificate, Scheme};
 
     #[test]
     fn a_state_holds_for_its_repository_and_upload_alone() {
@@ -214,6 +221,23 @@ mod tests {
         }
         // A token that names nobody.
         assert_eq!(of("", Scheme::Bearer), None);
+        let certified = |who: Identity, name: &str| {
+            let name = format!("certificate:dns={name}").parse().unwrap();
+            who.with_certificate(Certificate::default().with(name).into())
+        };
+        let build = certified(Identity::anonymous(), "build");
+        let owner = signer.owner(id, &build).unwrap();
+        let both = certified(Identity::named("alice", Scheme::Bearer), "build");
+        assert_eq!(
+            signer.owner(id, &both),
+            alice,
+            "the user's, if there is one"
+        );
+        assert!(signer.is_owner(id, &build, &owner) && signer.is_owner(id, &both, &owner));
+        assert!(signer.is_owner(id, &both, &alice.clone().unwrap()));
+        assert!(!signer.is_owner(id, &build, &alice.unwrap()));
+        let other = certified(Identity::named("build", Scheme::Basic), "other");
+        assert!(!signer.is_owner(id, &other, &owner));
         assert_eq!(signer.owner(id, &Identity::anonymous()), None);
     }
 

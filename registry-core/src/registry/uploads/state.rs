@@ -55,7 +55,8 @@ impl Repository {
     /// Whether whoever asks may go on with an upload of this owner: that one alone, and anybody
     /// with one of nobody.
     fn is_ours(&self, url: &UploadUrl, owner: Option<&Owner>) -> bool {
-        owner.is_none() || self.inner.signer.owner(url.id, self.grant.who()).as_ref() == owner
+        let who = self.grant.who();
+        owner.is_none_or(|owner| self.inner.signer.is_owner(url.id, who, owner))
     }
 
     /// To be asked before the upload is held: others would keep its owner out meanwhile. What the

@@ -272,6 +272,22 @@ extensions:
 }
 
 #[test]
+fn an_upload_is_of_the_certificate_that_began_it() {
+    let world = World::new();
+    let server = world.files.start("", &world.keys(""), "");
+    let (build, other) = (world.client("build", vec![]), world.client("other", vec![]));
+    let renewed = world.client("build", vec![]);
+    let begin = Request::new("POST", "/v2/a/blobs/uploads/");
+    let begun = ask(&world, &server, &build, &begin);
+    assert_eq!(begun.status, 202);
+    let url = begun.header("location");
+    let look = Request::new("GET", url);
+    assert_eq!(ask(&world, &server, &other, &look).status, 404);
+    assert_eq!(ask(&world, &server, &build, &look).status, 204);
+    assert_eq!(ask(&world, &server, &renewed, &look).status, 204);
+}
+
+#[test]
 fn without_rules_a_certificate_is_no_login() {
     let world = World::new();
     let server = with_users(&world, "", "");
