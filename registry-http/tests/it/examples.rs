@@ -27,7 +27,7 @@ fn examples() -> BTreeMap<String, PathBuf> {
 
 /// A command with a root and ports of its own, whatever its file says.
 pub(crate) fn elsewhere(mut command: Command, root: &TempDir) -> Command {
-    for folder in ["store", "tls", "token"] {
+    for folder in ["certs", "store", "tls", "token"] {
         fs::create_dir_all(root.path().join(folder)).unwrap();
     }
     let (certificate, keys) = other_service();
@@ -37,6 +37,9 @@ pub(crate) fn elsewhere(mut command: Command, root: &TempDir) -> Command {
     fs::write(root.path().join("tls/clients.crt"), authority).unwrap();
     fs::write(root.path().join("tls/server.crt"), certificate).unwrap();
     fs::write(root.path().join("tls/server.key"), key).unwrap();
+    let (certificate, key) = Authority::new("an authority").pair(&["registry.example"]);
+    fs::write(root.path().join("certs/domain.crt"), certificate).unwrap();
+    fs::write(root.path().join("certs/domain.key"), key).unwrap();
     command
         .env_clear()
         .current_dir(root.path())
@@ -93,8 +96,8 @@ pub(crate) fn answers(address: SocketAddr, name: &str) {
     // Where there are users, nobody else is let in.
     let users = ["access.yml", "htpasswd.yml", "token.yml"];
     let expected = match name {
-        // What is asked here is asked without TLS.
-        "client-certificates.yml" => 400,
+        // They speak TLS, and say so to who does not.
+        "client-certificates.yml" | "tls.yml" => 400,
         name if users.contains(&name) => 401,
         _ => 200,
     };
