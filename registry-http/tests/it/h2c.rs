@@ -118,6 +118,10 @@ both_ways! {
         "extensions: {limits: {idle_timeout: 500ms, header_timeout: 10m}}\n"
     );
     at_a_signal_what_has_begun_ends_and_the_connection_after_it("");
+    a_head_that_never_ends_is_cut(
+        "extensions: {limits: {idle_timeout: 10m, header_timeout: 10m}}\n"
+    );
+    frames_without_a_byte_are_no_body("extensions: {limits: {stall_timeout: 500ms}}\n");
     a_client_that_takes_back_what_it_asks_for_is_sent_away(
         "extensions: {limits: {idle_timeout: 10m, header_timeout: 10m}}\n"
     );
@@ -344,6 +348,39 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
+}
+
+async fn a_head_that_never_ends_is_cut(spoken: Spoken) {
+    for piece in [vec![], vec![b'a'; 1000]] {
+        let mut wire = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+        // GET, without the end of its headers; and more of them for as long as it is let.
+        wire.extend(frame(1, 1, 1, &[0x82, 0x86, 0x84]));
+        for _ in 0..20_000 {
+            wire.extend(frame(9, 0, 1, &piece));
+        }
+        assert!(spoken.ends_after(&wire), "of {} bytes", piece.len());
+    }
+    assert!(spoken.answers().await);
+}
+
+async fn frames_without_a_byte_are_no_body(spoken: Spoken) {
+    let (client, _driver) = connect(&spoken).await;
+    let (status, url, _) = send(&client, "POST", "/v2/a/blobs/uploads/", b"").await;
+    assert_eq!(status, 202);
+    let (answer, mut sending) = begin(&client, "PATCH", &url, false).await;
+    let flood = async {
+        while sending.send_data(Bytes::new(), false).is_ok() {
+            // What drives the connection is to have its turn.
+            let _ = send(&client, "GET", "/v2/", b"").await;
+        }
+        std::future::pending().await
+    };
+    let answer = tokio::select! {
+        answer = soon(answer) => answer,
+        never = flood => never,
+    };
+    let ended = answer.map_or(true, |answer| answer.status().as_u16() >= 400);
+    assert!(ended, "a body without a byte has come to an end");
 }
 
 async fn a_client_that_takes_back_what_it_asks_for_is_sent_away(spoken: Spoken) {
