@@ -133,13 +133,7 @@ where
             tls: None,
         };
         let admitted = secure.as_ref().map(|secure| secure.admit(peer));
-        let connection = connect(
-            stream,
-            proxies.clone(),
-            admitted,
-            handler,
-            stopping.clone(),
-        );
+        let connection = connect(stream, proxies.clone(), admitted, handler, stopping.clone());
         tasks.spawn(hold(slot, connection));
     }
     drop(listener);

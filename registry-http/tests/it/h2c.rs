@@ -370,8 +370,14 @@ async fn frames_without_a_byte_are_no_body(spoken: Spoken) {
     let (answer, mut sending) = begin(&client, "PATCH", &url, false).await;
     let flood = async {
         while sending.send_data(Bytes::new(), false).is_ok() {
-            // What drives the connection is to have its turn.
-            let _ = send(&client, "GET", "/v2/", b"").await;
+            // What drives the connection is to have its turn; it may have come to its end as well.
+            let Ok(mut ready) = client.clone().ready().await else {
+                break;
+            };
+            let request = Request::get("http://registry/v2/").body(()).unwrap();
+            if let Ok((answer, _)) = ready.send_request(request, true) {
+                let _ = answer.await;
+            }
         }
         std::future::pending().await
     };
