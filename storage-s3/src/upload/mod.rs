@@ -5,6 +5,7 @@
 //! staging object that is copied there. Nothing of an upload is in a process alone once a
 //! checkpoint was taken, so any process can go on.
 
+mod foreign;
 mod staged;
 mod sweep;
 mod token;

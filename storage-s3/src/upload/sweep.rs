@@ -10,13 +10,14 @@ use registry_core::StorageError;
 use registry_core::layout::Dir;
 use registry_core::storage::{Sweep, UploadId};
 
+use super::foreign;
 use super::staged::end;
 use crate::clock::{parse_rfc3339, whole_seconds};
 use crate::error::{broken, fault};
 use crate::requests::Pending;
 use crate::store::Store;
 
-const SWEEP: &str = "sweeping uploads";
+pub(super) const SWEEP: &str = "sweeping uploads";
 
 /// What there is of one upload.
 #[derive(Default)]
@@ -67,9 +68,10 @@ pub(crate) async fn sweep(
         }
         match next {
             Some(_) => after = next,
-            None => return Ok(count),
+            None => break,
         }
     }
+    Ok(count + foreign::sweep(store, before, &mut sweep).await?)
 }
 
 /// By upload; there are as many as are under way, or were left.
@@ -105,7 +107,7 @@ async fn collect(store: &Store) -> Result<BTreeMap<UploadId, Remains>, StorageEr
     }
 }
 
-fn begun(pending: &Pending) -> Result<SystemTime, StorageError> {
+pub(super) fn begun(pending: &Pending) -> Result<SystemTime, StorageError> {
     let begun = parse_rfc3339(&pending.initiated);
     begun.ok_or_else(|| broken(SWEEP, "the store tells no time of an upload"))
 }
@@ -117,7 +119,7 @@ async fn remove(store: &Store, remains: &Remains) -> Result<(), StorageError> {
     store.delete_all(&remains.objects).await
 }
 
-async fn stop(store: &Store, one: &Pending) -> Result<(), StorageError> {
+pub(super) async fn stop(store: &Store, one: &Pending) -> Result<(), StorageError> {
     let key = Path::parse(&one.key).map_err(|error| broken("spelling a key", error))?;
     end(store, &key, &one.upload_id).await
 }

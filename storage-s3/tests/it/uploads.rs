@@ -306,3 +306,54 @@ async fn old_parts_at_the_place_of_a_blob_are_swept() {
             .any(|key| key.starts_with(Dir::Uploads.path().as_str()))
     );
 }
+
+#[tokio::test]
+async fn what_distribution_has_not_finished_is_swept() {
+    let server = server();
+    let driver = open(&server).await;
+    let now = driver.now().await.unwrap();
+    let (old, before) = (
+        now - Duration::from_secs(7_200),
+        now - Duration::from_secs(3_600),
+    );
+    let dir = |name: &str| Dir::ForeignUploads(name.parse().unwrap()).path();
+    for (dir, modified) in [
+        (format!("{}/one", dir("app")), old),
+        (format!("{}/two", dir("app")), now),
+        (format!("{}/three", dir("group/sub/app")), old),
+    ] {
+        for file in ["startedat", "data", "hashstates/sha256/0"] {
+            server.put(&format!("{dir}/{file}"), "x");
+            server.set_modified(&format!("{dir}/{file}"), modified);
+        }
+    }
+    // One that is still written to, however long ago it was begun.
+    server.set_modified(&format!("{}/two/startedat", dir("app")), old);
+    let link = Key::TagCurrent("app".parse().unwrap(), "v1".parse().unwrap()).path();
+    server.put(link.as_str(), "x");
+    server.set_modified(link.as_str(), old);
+
+    let (keep, mut told) = (HashSet::new(), Vec::new());
+    let mut tell = |path: &str| told.push(path.to_owned());
+    let found = driver
+        .sweep_uploads(before, &keep, Sweep::Tell(&mut tell))
+        .await
+        .unwrap();
+    told.sort();
+    let expected = [
+        format!("{}/one", dir("app")),
+        format!("{}/three", dir("group/sub/app")),
+    ];
+    assert_eq!((found, told.as_slice()), (2, expected.as_slice()));
+    assert_eq!(server.keys().len(), 10);
+    assert_eq!(
+        driver
+            .sweep_uploads(before, &keep, Sweep::Remove)
+            .await
+            .unwrap(),
+        2
+    );
+    let left = server.keys();
+    assert_eq!(left.len(), 4, "{left:?}");
+    assert!(left.contains(&link.to_string()));
+}

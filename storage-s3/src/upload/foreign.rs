@@ -1,0 +1,129 @@
+//! What distribution has begun and not finished, in the repositories themselves.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use futures_util::TryStreamExt as _;
+use object_store::ObjectStore as _;
+use object_store::list::{PaginatedListOptions, PaginatedListStore as _};
+use object_store::path::Path;
+use registry_core::StorageError;
+use registry_core::layout::Dir;
+use registry_core::storage::Sweep;
+
+use super::sweep::{SWEEP, begun, stop};
+use crate::clock::whole_seconds;
+use crate::error::{broken, fault};
+use crate::requests::Pending;
+use crate::store::Store;
+
+/// As distribution calls the directory in a repository.
+const UPLOADS: &str = "_uploads";
+
+/// What there is of one upload.
+struct Remains {
+    newest: SystemTime,
+    objects: Vec<Path>,
+    multiparts: Vec<Pending>,
+}
+
+impl Remains {
+    fn of<'a>(all: &'a mut BTreeMap<String, Self>, dir: &str, key: &str) -> Option<&'a mut Self> {
+        let id = key
+            .strip_prefix(dir)?
+            .strip_prefix('/')?
+            .split('/')
+            .next()?;
+        let remains = all.entry(id.to_owned());
+        Some(remains.or_insert_with(|| Self {
+            newest: SystemTime::UNIX_EPOCH,
+            objects: Vec::new(),
+            multiparts: Vec::new(),
+        }))
+    }
+}
+
+/// By the newest of what there is of each: nobody else says whether it is still written to. One
+/// request for each directory above repositories, and two for each repository that has uploads.
+pub(super) async fn sweep(
+    store: &Store,
+    before: SystemTime,
+    sweep: &mut Sweep<'_>,
+) -> Result<u64, StorageError> {
+    let mut count = 0;
+    let mut waiting = vec![store.text(&Dir::Repositories.path())];
+    while let Some(dir) = waiting.pop() {
+        let mut token = None;
+        loop {
+            let options = PaginatedListOptions {
+                delimiter: Some("/".into()),
+                page_token: token.take(),
+                ..PaginatedListOptions::default()
+            };
+            let below = format!("{dir}/");
+            let page = store.s3.list_paginated(Some(&below), options);
+            let page = page.await.map_err(fault(SWEEP))?;
+            for below in page.result.common_prefixes {
+                match below.filename() {
+                    Some(UPLOADS) => count += uploads(store, &below, before, sweep).await?,
+                    // No component of a name begins with it.
+                    Some(name) if name.starts_with('_') => {}
+                    _ => waiting.push(below.to_string()),
+                }
+            }
+            token = page.page_token;
+            if token.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(count)
+}
+
+async fn uploads(
+    store: &Store,
+    dir: &Path,
+    before: SystemTime,
+    sweep: &mut Sweep<'_>,
+) -> Result<u64, StorageError> {
+    let mut all = BTreeMap::new();
+    let mut objects = store.s3.list(Some(dir));
+    while let Some(meta) = objects.try_next().await.map_err(fault(SWEEP))? {
+        if let Some(remains) = Remains::of(&mut all, dir.as_ref(), meta.location.as_ref()) {
+            let modified = whole_seconds(meta.last_modified.into());
+            remains.newest = remains.newest.max(modified);
+            remains.objects.push(meta.location);
+        }
+    }
+    let mut after = None;
+    loop {
+        let (pending, next) = store.pending(&format!("{dir}/"), after).await?;
+        for one in pending {
+            if let Some(remains) = Remains::of(&mut all, dir.as_ref(), &one.key) {
+                remains.newest = remains.newest.max(begun(&one)?);
+                remains.multiparts.push(one);
+            }
+        }
+        match next {
+            Some(_) => after = next,
+            None => break,
+        }
+    }
+    let dir = store.path_of(dir);
+    let dir = dir.ok_or_else(|| broken(SWEEP, "a listing has left its directory"))?;
+    let mut count = 0;
+    for (id, remains) in all {
+        if remains.newest >= before {
+            continue;
+        }
+        if sweep.removes() {
+            for one in &remains.multiparts {
+                stop(store, one).await?;
+            }
+            store.delete_all(&remains.objects).await?;
+        }
+        sweep.found(&format!("{dir}/{id}"));
+        count += 1;
+    }
+    Ok(count)
+}
