@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, HandshakeKind};
 
-use self::shown::{Asked, Shown, World};
+use self::shown::{Asked, Shown, Voucher, World};
 use crate::client::{Answer, Request, parse};
+use crate::process::wait_for;
 use crate::server::Server;
 use crate::tls::{Version, connect};
 
@@ -144,5 +145,31 @@ pub(crate) fn where_certificates_are_asked_for_no_session_is_resumed() {
             ));
             assert_eq!(kinds[1], expected, "{version:?}");
         }
+    }
+}
+
+/// At once after a signal, and also for who could resume what was begun before.
+#[test]
+pub(crate) fn an_authority_that_is_taken_away_vouches_for_nobody_after_it_was_read_again() {
+    let world = World::new();
+    let server = world.files.start("", &world.keys(""), "");
+    let (good, own) = (world.find("good"), world.find("own"));
+    let clients = VERSIONS.map(|version| Arc::new(good.client(&world.files, version, &[])));
+    let served = |config: &Arc<ClientConfig>| {
+        let request = Request::new("GET", "/v2/");
+        try_send(&server, ClientConfig::clone(config), &request).is_some()
+    };
+    assert!(clients.iter().all(served));
+    // What cannot be used leaves what was read before.
+    world.write("a.pem", "nothing");
+    server.process.signal("HUP");
+    server.process.log.wait("a.pem: it is no PEM");
+    assert!(clients.iter().all(served));
+    world.write("a.pem", &Voucher::new("voucher").pem());
+    server.process.signal("HUP");
+    wait_for(|| (!served(&clients[0])).then_some(()));
+    assert!(!clients.iter().any(served));
+    for version in VERSIONS {
+        assert!(is_served(&world, &server, own, version));
     }
 }

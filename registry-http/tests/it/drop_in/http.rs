@@ -155,11 +155,7 @@ fn http_tls_clients() {
             "nobody to vouch",
         ),
         ("clientcas: [gone.pem]", "clientcas", "gone.pem: reading it"),
-        (
-            "clientcas: [c.yml]",
-            "clientcas",
-            "c.yml: it has no certificate",
-        ),
+        ("clientcas: [c.yml]", "clientcas", "c.yml: it is no PEM"),
     ] {
         let checked = check_with(&files.section("", keys));
         let told = checked.problems().join("\n");
