@@ -18,10 +18,11 @@ pub(crate) use self::report::Report;
 pub(crate) use self::rights::Question;
 use crate::accept::{Listener, UnixSocket};
 use crate::ambient::{ambient, probe};
-use crate::config::{Config, Net};
+use crate::cli::chain;
+use crate::config::{Config, Identity, LetsEncrypt, Net};
 use crate::factories::Factories;
 use crate::server::{self, Error};
-use crate::tls::shown;
+use crate::tls::{acme, shown};
 
 /// Repositories that are looked at, unless all are asked for.
 const REPOSITORIES: u64 = 10_000;
@@ -79,17 +80,42 @@ pub(crate) async fn check(factories: &Factories, mut config: Config, report: &mu
     report.end(checked)
 }
 
-/// Reads the certificate and its key, as a server would.
+/// Reads the certificate and its key, as a server would, or what an authority has issued.
 fn check_tls(config: &Config, report: &mut Report) {
+    let settings = config.http.tls.as_ref();
+    if let Some(Identity::LetsEncrypt(settings)) = settings.map(|tls| &tls.identity) {
+        return check_issued(config, settings, report);
+    }
     match server::open_tls(config) {
         Ok(Some(tls)) => {
             for remark in tls.remarks((ambient().now)()) {
                 report.warning(&format!("`http.tls`: {remark}"));
             }
-            report.tls(&shown(tls.until()));
+            if let Some(until) = tls.until() {
+                report.tls(&shown(until));
+            }
         }
         Ok(None) => {}
         Err(error) => report.problem(&error),
+    }
+}
+
+/// Nothing is ordered, and no folder made.
+fn check_issued(config: &Config, settings: &LetsEncrypt, report: &mut Report) {
+    match acme::look(settings) {
+        Ok(hosts) => {
+            for (host, kept) in hosts {
+                match kept {
+                    Ok(end) => report.certificate(&host, end.map(shown).as_deref()),
+                    Err(error) => report.warning(&format!("{host}: {}", chain(&error))),
+                }
+            }
+        }
+        Err(error) => {
+            let message = chain(&error);
+            let path = ["http", "tls", "letsencrypt", "cachefile"];
+            report.problem(&config.refuse(&path, message));
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -98,19 +99,75 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub(crate) async fn ask(&self, question: Question<'_>) -> Result<Bytes, ClientError> {
-        let address = address(question.uri);
-        if question.uri.scheme_str() != Some("https") {
-            let stream = connect(&address, question.step).await?;
-            return exchange(stream, question).await;
+        let Question { method, uri, .. } = question;
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = question.headers;
+        let wanted = Wanted {
+            status: Some(question.status),
+            limit: question.limit,
+        };
+        let answer = self
+            .connect_and_send(request, wanted, question.step)
+            .await?;
+        Ok(answer.into_body())
+    }
+
+    /// The whole answer to a request, whatever its status. The URI is of scheme `http` or `https`,
+    /// with a host, which is `Host` unless there is one; `limit` and `step` are those of a
+    /// [`Question`].
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn send<B>(
+        &self,
+        request: Request<B>,
+        limit: usize,
+        step: Duration,
+    ) -> Result<Response<Bytes>, ClientError>
+    where
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let wanted = Wanted {
+            status: None,
+            limit,
+        };
+        self.connect_and_send(request, wanted, step).await
+    }
+
+    async fn connect_and_send<B>(
+        &self,
+        request: Request<B>,
+        wanted: Wanted,
+        step: Duration,
+    ) -> Result<Response<Bytes>, ClientError>
+    where
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let uri = request.uri().clone();
+        let address = address(&uri);
+        if uri.scheme_str() != Some("https") {
+            let stream = connect(&address, step).await?;
+            return exchange(stream, request, wanted).await;
         }
         let tls = self.tls().await?;
-        let stream = connect(&address, question.step).await?;
+        let stream = connect(&address, step).await?;
         let wrong = |error| ClientError::Handshake(address.clone(), error);
-        let name = tls::name(bare_host(question.uri)).map_err(wrong)?;
-        let shaking = timeout(question.step, tls.connect(name, stream));
-        let stream = shaking.await.unwrap_or_else(|_| Err(late(question.step)));
-        exchange(stream.map_err(wrong)?, question).await
+        let name = tls::name(bare_host(&uri)).map_err(wrong)?;
+        let shaking = timeout(step, tls.connect(name, stream));
+        let stream = shaking.await.unwrap_or_else(|_| Err(late(step)));
+        exchange(stream.map_err(wrong)?, request, wanted).await
     }
+}
+
+/// Which answer is one.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    /// Any, if there is none.
+    status: Option<StatusCode>,
+    /// Bytes of the body, at most.
+    limit: usize,
 }
 
 /// The host as a resolver and a certificate know it: an address of IPv6 without brackets.
@@ -161,24 +218,31 @@ async fn connect_to_one(found: &[SocketAddr], patience: Duration) -> io::Result<
     Err(why)
 }
 
-async fn exchange<S>(stream: S, question: Question<'_>) -> Result<Bytes, ClientError>
+async fn exchange<S, B>(
+    stream: S,
+    request: Request<B>,
+    wanted: Wanted,
+) -> Result<Response<Bytes>, ClientError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    let (status, limit) = (question.status, question.limit);
-    let request = request(question).map_err(ClientError::Request)?;
+    let request = relative(request).map_err(ClientError::Request)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let asking = async move {
         let answer = sender.send_request(request).await?;
-        if answer.status() != status {
+        if let Some(status) = wanted.status
+            && answer.status() != status
+        {
             return Err(ClientError::Status(answer.status(), status));
         }
-        let body = Limited::new(answer.into_body(), limit).collect().await;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, wanted.limit).collect().await;
         let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-            true => ClientError::TooLarge(limit),
+            true => ClientError::TooLarge(wanted.limit),
             false => ClientError::Body(error),
         })?;
-        Ok(body.to_bytes())
+        Ok(Response::from_parts(head, body.to_bytes()))
     };
     let connected = async {
         // What goes wrong with it goes wrong with the answer, too.
@@ -186,17 +250,15 @@ where
         Ok(())
     };
     // The connection ends once nobody can ask any more, and at once where there is no answer.
-    let (body, ()) = tokio::try_join!(asking, connected)?;
-    Ok(body)
+    let (answer, ()) = tokio::try_join!(asking, connected)?;
+    Ok(answer)
 }
 
-fn request(question: Question<'_>) -> Result<Request<Empty<Bytes>>, BoxError> {
-    let uri = question.uri;
+/// As it is said to the server that the URI names.
+fn relative<B>(mut request: Request<B>) -> Result<Request<B>, BoxError> {
+    let uri = request.uri().clone();
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::new(Empty::new());
-    *request.method_mut() = question.method;
     *request.uri_mut() = path.parse()?;
-    *request.headers_mut() = question.headers;
     if !request.headers().contains_key(header::HOST) {
         let host = uri.host().unwrap_or_default();
         let host = match uri.port() {

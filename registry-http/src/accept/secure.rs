@@ -10,14 +10,15 @@ use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::AcceptLimits;
 use super::io::{Exchange, LINGER};
 use super::lobby::{Lobby, Seat};
 use super::wire::Wire;
 use crate::app::PeerAddr;
+use crate::tls::acme::Acme;
 use crate::tls::{Tls, TlsInfo};
 
 /// Bytes that wait for their client once they are encrypted: some whole records, which are what an
@@ -112,7 +113,10 @@ where
     }
     wire.put_back(&[first]);
     let shaken = timeout_at(until, async {
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+        let mut hello = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+        if let Some(acme) = secure.tls.proves(&hello.client_hello()) {
+            hello = prove(hello, acme).await?;
+        }
         let settle = |connection: &mut rustls::ServerConnection| {
             connection.set_buffer_limit(Some(BUFFER));
         };
@@ -124,6 +128,22 @@ where
     let stream = shaken.await.map_err(late)??;
     let info = TlsInfo::of(stream.get_ref().1, &secure.tls);
     Ok((stream, info))
+}
+
+/// Shows an authority that a host is ours, which is all that it comes for. What is not ours is given
+/// back.
+async fn prove<T>(hello: StartHandshake<Wire<T>>, acme: &Acme) -> Result<StartHandshake<Wire<T>>>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let host = hello.client_hello().server_name().map(str::to_owned);
+    let Some(config) = acme.for_authority(host.as_deref()).await else {
+        return Ok(hello);
+    };
+    let mut stream = hello.into_stream(config).await?;
+    tracing::info!(host, "an authority has seen that this host is ours");
+    stream.shutdown().await?;
+    Err(Error::other("it was an authority"))
 }
 
 /// Tells a client who speaks HTTP what is wrong, and leaves all others.

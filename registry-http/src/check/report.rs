@@ -56,6 +56,10 @@ enum Line<'a> {
     Tls {
         expires: &'a str,
     },
+    Certificate {
+        host: &'a str,
+        expires: Option<&'a str>,
+    },
     Trace {
         kind: TraceKind,
         path: &'a str,
@@ -136,6 +140,15 @@ impl Report {
     pub(super) fn tls(&mut self, expires: &str) {
         let text = format!("the certificate expires at {expires}");
         self.say("tls", &text, &Line::Tls { expires });
+    }
+
+    /// A certificate that an authority has issued, and its end; none if it is yet to be ordered.
+    pub(super) fn certificate(&mut self, host: &str, expires: Option<&str>) {
+        let text = match expires {
+            Some(expires) => format!("{host}: the certificate expires at {expires}"),
+            None => format!("{host}: no certificate is kept, and one will be ordered"),
+        };
+        self.say("tls", &text, &Line::Certificate { host, expires });
     }
 
     /// Beyond some of a kind they are counted only.

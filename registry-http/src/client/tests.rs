@@ -4,22 +4,15 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-fn question(uri: &Uri) -> Question<'_> {
-    Question {
-        method: Method::GET,
-        uri,
-        headers: HeaderMap::new(),
-        status: StatusCode::OK,
-        limit: 0,
-        step: Duration::from_secs(60),
-    }
+fn request(uri: &Uri) -> Request<Empty<Bytes>> {
+    Request::get(uri.clone()).body(Empty::new()).unwrap()
 }
 
 #[track_caller]
 fn check(uri: &str, expected_address: &str, expected_host: &str, expected_path: &str) {
     let uri: Uri = uri.parse().unwrap();
     assert_eq!(address(&uri), expected_address);
-    let request = request(question(&uri)).unwrap();
+    let request = relative(request(&uri)).unwrap();
     assert_eq!(request.headers()[header::HOST], expected_host);
     assert_eq!(request.uri(), expected_path);
     tls::name(bare_host(&uri)).unwrap();
@@ -44,10 +37,10 @@ fn a_question_goes_where_the_url_says() {
 #[test]
 fn a_host_that_was_given_counts() {
     let uri = "https://a.example/".parse().unwrap();
-    let mut question = question(&uri);
+    let mut request = request(&uri);
     let host = HeaderValue::from_static("b.example");
-    question.headers.insert(header::HOST, host);
-    let request = request(question).unwrap();
+    request.headers_mut().insert(header::HOST, host);
+    let request = relative(request).unwrap();
     let hosts: Vec<_> = request.headers().get_all(header::HOST).iter().collect();
     assert_eq!(hosts, ["b.example"]);
 }

@@ -188,7 +188,6 @@ const ALIASES: &[(&str, &str, &str)] = &[
 /// Why a section is not honoured; the longest match counts.
 const REASONS: &[(&str, &str)] = &[
     ("compatibility", "manifests of schema 1 are not accepted"),
-    ("http.tls.letsencrypt", "there is no ACME yet"),
     (
         "log.hooks",
         "no mail is sent; what gathers the log can tell of its errors",
@@ -365,8 +364,8 @@ mod tests {
 
     #[test]
     fn the_reason_of_the_narrowest_section_counts() {
-        let narrow = reason("http.tls.letsencrypt.hosts.0");
-        assert_eq!(narrow, Some("there is no ACME yet"));
+        let narrow = reason("compatibility.schema1.enabled");
+        assert_eq!(narrow, Some("manifests of schema 1 are not accepted"));
         assert_eq!(reason("httpx"), None);
         assert_eq!(reason("http.addr"), None);
     }

@@ -30,8 +30,8 @@ pub use self::layers::Origin;
 use self::misspelt::Refusal;
 use self::settings::Root;
 pub use self::settings::{
-    ClientAuth, Clients, Debug, FileCheck, Health, Http, HttpCheck, Identity, Limits, Log,
-    LogFormat, LogLevel, Net, Pace, TcpCheck, Tls, TlsVersion, TokenService, UploadPurging,
+    ClientAuth, Clients, Debug, FileCheck, Health, Http, HttpCheck, Identity, LetsEncrypt, Limits,
+    Log, LogFormat, LogLevel, Net, Pace, TcpCheck, Tls, TlsVersion, TokenService, UploadPurging,
     UrlLists, Validation,
 };
 use self::typed::{TypeError, Unwanted};

@@ -6,16 +6,10 @@ use super::layers::{Layers, find};
 use super::{Config, ConfigError, auth};
 
 /// Keys that protect, or make the registry another thing altogether.
-const REFUSED: &[(&[&str], &str)] = &[
-    (
-        &["http", "tls", "letsencrypt"],
-        "certificates from ACME are not part of this release",
-    ),
-    (
-        &["proxy", "remoteurl"],
-        "mirroring another registry is not part of this release",
-    ),
-];
+const REFUSED: &[(&[&str], &str)] = &[(
+    &["proxy", "remoteurl"],
+    "mirroring another registry is not part of this release",
+)];
 
 impl Config {
     /// All that leaves the registry less protected than was asked for.

@@ -444,10 +444,6 @@ fn what_protects_and_cannot_be_honoured_is_refused() {
     let table = [
         ("auth: {htpasswd: {realm: a, path: b}, token: {}}", "auth"),
         ("auth: [htpasswd]", "auth"),
-        (
-            "http: {tls: {letsencrypt: {cachefile: a}}}",
-            "http.tls.letsencrypt",
-        ),
         ("http: {tls: {clientcas: [a]}}", "http.tls.clientcas"),
         (
             "http: {tls: {clientauth: request-client-cert}}",
@@ -461,6 +457,60 @@ fn what_protects_and_cannot_be_honoured_is_refused() {
             error.starts_with(&format!("`{key}` (config.yml:3:")),
             "{text:?}: {error}"
         );
+    }
+}
+
+#[test]
+fn certificates_that_are_ordered_want_a_folder_and_hosts_and_no_others_beside_them() {
+    let section = |keys: &str| with(&format!("http: {{tls: {{letsencrypt: {{{keys}}}}}}}"));
+    let both = "cachefile: a, hosts: [One.example, two.example.], email: ''";
+    let tls = section(both).unwrap().http.tls.unwrap();
+    let Identity::LetsEncrypt(settings) = tls.identity else {
+        panic!("{tls:?}");
+    };
+    assert_eq!(settings.hosts, ["one.example", "two.example"]);
+    assert_eq!(settings.email, None);
+    let production = "https://acme-v02.api.letsencrypt.org/directory";
+    assert_eq!(settings.directory, production);
+    let table = [
+        ("cachefile: a", "letsencrypt.hosts", "mandatory"),
+        (
+            "cachefile: a, hosts: ['']",
+            "letsencrypt.hosts",
+            "mandatory",
+        ),
+        ("hosts: [a]", "letsencrypt.cachefile", "mandatory"),
+        ("email: a@a", "letsencrypt.cachefile", "mandatory"),
+        (
+            "directoryurl: 'https://a'",
+            "letsencrypt.cachefile",
+            "mandatory",
+        ),
+        (
+            "cachefile: a, hosts: [a, '*.a']",
+            "letsencrypt.hosts",
+            "TLS-ALPN-01",
+        ),
+        (
+            "cachefile: a, hosts: [a], directoryurl: 'http://a'",
+            "letsencrypt.directoryurl",
+            "is no URL such as",
+        ),
+    ];
+    for (keys, key, says) in table {
+        let error = section(keys).unwrap_err().to_string();
+        let start = format!("`http.tls.{key}` (config.yml:3:");
+        assert!(error.starts_with(&start) && error.contains(says), "{error}");
+    }
+    for (more, named) in [("certificate: a, key: b", "certificate"), ("key: b", "key")] {
+        let text = format!("http: {{tls: {{{more}, letsencrypt: {{cachefile: a, hosts: [a]}}}}}}");
+        let error = with(&text).unwrap_err().to_string();
+        let says = format!("`http.tls.{named}` (config.yml:3:14) is there as well");
+        assert!(
+            error.starts_with("`http.tls.letsencrypt` (config.yml:3:"),
+            "{error}"
+        );
+        assert!(error.contains(&says), "{error}");
     }
 }
 

@@ -3,6 +3,7 @@
 //! A connection takes the [`ServerConfig`] that counts when it begins, so that another one can take
 //! its place while connections go on.
 
+pub(crate) mod acme;
 mod certificate;
 mod clients;
 mod expiry;
@@ -18,11 +19,12 @@ use registry_core::access::Certificate;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
+use self::acme::{Acme, AcmeError};
 use self::expiry::Validity;
 pub(crate) use self::expiry::shown;
 use self::pair::PairError;
@@ -58,6 +60,9 @@ pub(crate) enum TlsError {
         #[source]
         source: PairError,
     },
+    /// About what an authority has issued.
+    #[error("what is issued cannot be kept")]
+    Acme(#[from] AcmeError),
     /// The library does not take it.
     #[error("preparing TLS")]
     Rustls(#[from] rustls::Error),
@@ -70,6 +75,7 @@ impl TlsError {
             Self::Certificate { .. } => &["http", "tls", "certificate"],
             Self::Key { .. } => &["http", "tls", "key"],
             Self::Clients { .. } => &["http", "tls", "clientcas"],
+            Self::Acme(_) => &["http", "tls", "letsencrypt", "cachefile"],
             Self::Rustls(_) => &["http", "tls"],
         }
     }
@@ -81,14 +87,16 @@ pub(crate) struct Tls {
     settings: Settings,
     current: RwLock<Made>,
     seen: Mutex<Seen>,
+    /// Who sees to it that there are certificates, if that is not up to the user.
+    acme: Option<Arc<Acme>>,
 }
 
 /// What the files came to.
 #[derive(Clone, Debug)]
 struct Made {
     config: Arc<ServerConfig>,
-    /// Of the certificate.
-    validity: Validity,
+    /// Of the certificate, if it is from files.
+    validity: Option<Validity>,
     /// What is worth telling, and stops nothing.
     remarks: Vec<String>,
     /// Tells two contents of the files apart.
@@ -101,11 +109,16 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]: what protects is there whole, or nothing is served.
     pub(crate) fn open(settings: &Settings) -> Result<Self, TlsError> {
-        let made = make(settings)?;
+        let acme = match &settings.identity {
+            Identity::Files { .. } => None,
+            Identity::LetsEncrypt(settings) => Some(Arc::new(Acme::open(settings)?)),
+        };
+        let made = make(settings, acme.as_deref())?;
         Ok(Self {
             settings: settings.clone(),
             current: RwLock::new(made),
             seen: Mutex::default(),
+            acme,
         })
     }
 
@@ -117,7 +130,8 @@ impl Tls {
     /// What is worth telling of the files, and stops nothing.
     pub(crate) fn remarks(&self, now: SystemTime) -> Vec<String> {
         let mut remarks = self.of_files();
-        let ends = self.made().validity.remark(now);
+        let ends = self.made().validity;
+        let ends = ends.and_then(|validity| validity.remark(now));
         remarks.extend(ends.map(|remark| remark.text().to_owned()));
         remarks
     }
@@ -127,9 +141,18 @@ impl Tls {
         self.made().remarks.clone()
     }
 
-    /// Until when the certificate is valid.
-    pub(crate) fn until(&self) -> SystemTime {
-        self.made().validity.until
+    /// Until when the certificate is valid; of several the first that ends, if there is one.
+    pub(crate) fn until(&self) -> Option<SystemTime> {
+        match &self.acme {
+            Some(acme) => acme.until(),
+            None => self.made().validity.map(|validity| validity.until),
+        }
+    }
+
+    /// Who answers this client, if it is an authority that looks whether a host is ours.
+    pub(crate) fn proves(&self, hello: &ClientHello<'_>) -> Option<&Acme> {
+        let acme = self.acme.as_deref();
+        acme.filter(|_| acme::is_authority(hello))
     }
 
     fn made(&self) -> RwLockReadGuard<'_, Made> {
@@ -137,20 +160,31 @@ impl Tls {
     }
 }
 
-fn make(settings: &Settings) -> Result<Made, TlsError> {
+/// Where the certificate is from files, they are read.
+fn make(settings: &Settings, acme: Option<&Acme>) -> Result<Made, TlsError> {
     let mut provider = default_provider();
     suites::keep(&mut provider, &settings.suites);
-    let Identity::Files { certificate, key } = &settings.identity;
-    let pair = pair::read(certificate, key, &provider)?;
-    let resolver = Arc::new(SingleCertAndKey::from(pair.key));
+    let (resolver, pair): (Arc<dyn ResolvesServerCert>, _) = match &settings.identity {
+        Identity::Files { certificate, key } => {
+            let pair = pair::read(certificate, key, &provider)?;
+            let resolver = SingleCertAndKey::from(pair.key.clone());
+            (Arc::new(resolver), Some(pair))
+        }
+        Identity::LetsEncrypt(_) => (acme::for_clients(acme), None),
+    };
     let clients = settings.clients.as_ref();
     let clients = clients.map(|clients| clients::read(clients, &provider));
     let (verifier, authorities) = clients.transpose()?.unzip();
+    let config = Arc::new(server_config(settings, provider, resolver, verifier)?);
+    let (validity, remarks, content) = match pair {
+        Some(pair) => (Some(pair.validity), pair.remarks, pair.content),
+        None => Default::default(),
+    };
     Ok(Made {
-        config: Arc::new(server_config(settings, provider, resolver, verifier)?),
-        validity: pair.validity,
-        remarks: pair.remarks,
-        content: pair.content + &authorities.unwrap_or_default(),
+        config,
+        validity,
+        remarks,
+        content: content + &authorities.unwrap_or_default(),
     })
 }
 

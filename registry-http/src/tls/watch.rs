@@ -116,10 +116,13 @@ impl Tls {
         seen.complaint = None;
         let found = signatures(&self.settings.files());
         self.read(&mut seen, found, (ambient().now)());
+        if let Some(acme) = &self.acme {
+            acme.look_again();
+        }
     }
 
     fn read(&self, seen: &mut Seen, found: Signatures, now: SystemTime) {
-        let made = make(&self.settings);
+        let made = make(&self.settings, self.acme.as_deref());
         // What cannot be used need not be read again, either.
         let unchanged = are_settled(&found, now) && signatures(&self.settings.files()) == found;
         seen.signatures = unchanged.then_some(found);
@@ -150,13 +153,17 @@ impl Tls {
 
     /// Says once a day that the certificate ends, and tells those who watch when.
     fn remind(&self, reminder: &mut Reminder, metrics: Option<&Metrics>) {
-        let made = self.made();
-        if let Some(metrics) = metrics {
-            metrics.certificate_ends(made.validity.until);
+        if let (Some(metrics), Some(until)) = (metrics, self.until()) {
+            metrics.certificate_ends(until);
         }
+        let made = self.made();
+        // Who orders another tells what comes of it.
+        let Some(validity) = made.validity else {
+            return;
+        };
         reminder.look_at(&made.content);
         let now = (ambient().now)();
-        match made.validity.remark(now) {
+        match validity.remark(now) {
             Some(remark) if reminder.is_due(now) => match remark {
                 Remark::Warning(text) => tracing::warn!("`http.tls`: {text}"),
                 Remark::Error(text) => tracing::error!("`http.tls`: {text}"),
@@ -167,8 +174,11 @@ impl Tls {
 }
 
 fn tell(made: &Made) {
-    let expires = shown(made.validity.until);
-    tracing::info!(%expires, "read the certificate of `http.tls` and its key again");
+    let expires = made.validity.map(|validity| shown(validity.until));
+    tracing::info!(
+        expires,
+        "read the certificate of `http.tls` and its key again"
+    );
     for remark in &made.remarks {
         tracing::warn!("`http.tls`: {remark}");
     }
@@ -179,11 +189,21 @@ pub(crate) async fn watch(tls: Option<Arc<Tls>>, metrics: Option<Arc<Metrics>>) 
     let Some(tls) = tls else {
         return std::future::pending().await;
     };
+    let keeping = async {
+        match &tls.acme {
+            Some(acme) => acme.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(look_again_and_again(&tls, metrics.as_deref()), keeping);
+}
+
+async fn look_again_and_again(tls: &Arc<Tls>, metrics: Option<&Metrics>) {
     let mut reminder = Reminder::default();
     loop {
-        tls.remind(&mut reminder, metrics.as_deref());
+        tls.remind(&mut reminder, metrics);
         sleep(INTERVAL).await;
-        let looking = Arc::clone(&tls);
+        let looking = Arc::clone(tls);
         // It has panicked, which was told.
         let _ = spawn_blocking(move || looking.look()).await;
     }

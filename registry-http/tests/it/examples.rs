@@ -97,7 +97,7 @@ pub(crate) fn answers(address: SocketAddr, name: &str) {
     let users = ["access.yml", "htpasswd.yml", "token.yml"];
     let expected = match name {
         // They speak TLS, and say so to who does not.
-        "client-certificates.yml" | "tls.yml" => 400,
+        "client-certificates.yml" | "letsencrypt.yml" | "tls.yml" => 400,
         name if users.contains(&name) => 401,
         _ => 200,
     };
@@ -107,8 +107,16 @@ pub(crate) fn answers(address: SocketAddr, name: &str) {
 /// The same for a file that may have another driver.
 fn placed(command: Command, root: &TempDir, file: &Path) -> Command {
     let mut command = elsewhere(command, root);
-    if !fs::read_to_string(file).unwrap().contains("filesystem:") {
+    let text = fs::read_to_string(file).unwrap();
+    if !text.contains("filesystem:") {
         command.env_remove("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY");
+    }
+    if text.contains("letsencrypt:") {
+        let section = "REGISTRY_HTTP_TLS_LETSENCRYPT";
+        command.env(format!("{section}_CACHEFILE"), root.path().join("kept"));
+        // Nobody is there.
+        let nowhere = "https://127.0.0.1:1/directory";
+        command.env(format!("{section}_DIRECTORYURL"), nowhere);
     }
     command
 }

@@ -69,11 +69,14 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         let params = CertificateParams::new(hosts).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (
-            pem("CERTIFICATE", certificate.der()),
-            pem("PRIVATE KEY", &key.serialize_der()),
-        )
+        let certificate = self.sign(&params, &key);
+        (certificate, pem("PRIVATE KEY", &key.serialize_der()))
+    }
+
+    /// A certificate of this key, as a file has it.
+    pub(crate) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> String {
+        let certificate = params.signed_by(key, &self.issuer).unwrap();
+        pem("CERTIFICATE", certificate.der())
     }
 
     /// The same, valid in these years alone.

@@ -38,6 +38,7 @@ mod https;
 mod identity;
 #[cfg(feature = "fs")]
 mod image;
+mod letsencrypt;
 #[cfg(feature = "fs")]
 mod lifecycle;
 mod limits;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::layers::Layers;
 use super::super::{ConfigError, Notes};
 use super::clients::{Clients, clients};
+use super::letsencrypt::{LetsEncrypt, RawLetsEncrypt, letsencrypt};
 use crate::tls::suites::{self, Named};
 
 /// How TLS is spoken.
@@ -38,6 +39,8 @@ pub enum Identity {
         /// Of the key.
         key: PathBuf,
     },
+    /// What an authority has issued.
+    LetsEncrypt(LetsEncrypt),
 }
 
 /// A version of TLS.
@@ -60,6 +63,7 @@ pub(super) struct RawTls {
     ciphersuites: Vec<String>,
     clientcas: Vec<String>,
     clientauth: String,
+    letsencrypt: RawLetsEncrypt,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,10 +75,12 @@ pub(super) struct RawHttp2 {
 impl Tls {
     /// The files that it is made of.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let Identity::Files { certificate, key } = &self.identity;
-        let pair = [certificate, key].into_iter();
+        let pair = match &self.identity {
+            Identity::Files { certificate, key } => vec![certificate, key],
+            Identity::LetsEncrypt(_) => Vec::new(),
+        };
         let authorities = self.clients.iter().flat_map(|clients| &clients.authorities);
-        pair.chain(authorities).cloned().collect()
+        pair.into_iter().chain(authorities).cloned().collect()
     }
 
     /// Whether it is known of clients who they are, by certificates that somebody vouches for.
@@ -98,8 +104,21 @@ pub(super) fn tls(
     let minimum = minimum(&raw.minimumtls, layers, notes)?;
     let suites = ciphersuites(&raw.ciphersuites, minimum, layers, notes)?;
     let clients = clients(&raw.clientcas, &raw.clientauth, layers)?;
-    let identity = match (raw.certificate.as_str(), raw.key.as_str()) {
-        ("", "") => {
+    let ordered = letsencrypt(&raw.letsencrypt, layers)?;
+    let identity = match (raw.certificate.as_str(), raw.key.as_str(), ordered) {
+        ("", "", Some(ordered)) => Identity::LetsEncrypt(ordered),
+        (certificate, _, Some(_)) => {
+            let other = match certificate {
+                "" => "key",
+                _ => "certificate",
+            };
+            let message = format!(
+                "`http.tls.{other}` ({}) is there as well, and only one of them can count",
+                layers.origin(&path(other))
+            );
+            return Err(layers.refuse(&path("letsencrypt"), message));
+        }
+        ("", "", None) => {
             if clients.is_some() {
                 return Err(unasked(raw, layers));
             }
@@ -112,9 +131,9 @@ pub(super) fn tls(
             }
             return Ok(None);
         }
-        (_, "") => return Err(lonely("certificate", "key", layers)),
-        ("", _) => return Err(lonely("key", "certificate", layers)),
-        (certificate, key) => Identity::Files {
+        (_, "", None) => return Err(lonely("certificate", "key", layers)),
+        ("", _, None) => return Err(lonely("key", "certificate", layers)),
+        (certificate, key, None) => Identity::Files {
             certificate: certificate.into(),
             key: key.into(),
         },

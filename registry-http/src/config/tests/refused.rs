@@ -76,7 +76,7 @@ fn every_refusal_is_told_once_and_nothing_beside_it() {
     let config = Config::read(
         "config.yml",
         &format!(
-            "{SMALL}http: {{tls: {{letsencrypt: {{cachefile: a}}, ciphersuites: [TLS_RSA_WITH_RC4_128_SHA, TLS_AES_128_GCM_SHA256]}}}}\n\
+            "{SMALL}http: {{tls: {{ciphersuites: [TLS_RSA_WITH_RC4_128_SHA, TLS_AES_128_GCM_SHA256]}}}}\n\
              proxy: {{remoteurl: 'https://a'}}\nauth: {{htpasswd: {{realm: a}}, token: {{realm: a}}}}\n\
              Auth: {{}}\n"
         ),
@@ -88,7 +88,7 @@ fn every_refusal_is_told_once_and_nothing_beside_it() {
         .iter()
         .filter_map(|told| told.split('`').nth(1))
         .collect();
-    let expected = ["auth", "http.tls.letsencrypt", "proxy.remoteurl", "Auth"];
+    let expected = ["auth", "proxy.remoteurl", "Auth"];
     assert_eq!(keys, expected);
     let [warning] = config.notes.warnings.as_slice() else {
         panic!("{:?}", config.notes.warnings);

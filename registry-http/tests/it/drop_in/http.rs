@@ -8,8 +8,8 @@ use crate::process::wait_for;
 #[cfg(feature = "fs")]
 use crate::stopping;
 use crate::{
-    client_certificates, health, limits, metrics, proxies, proxy_protocol, refusals, robustness,
-    sockets, tls,
+    client_certificates, health, letsencrypt, limits, metrics, proxies, proxy_protocol, refusals,
+    robustness, sockets, tls,
 };
 
 proved_by! {
@@ -175,6 +175,23 @@ fn http_tls_clients() {
     ] {
         let checked = check(&section, &variables);
         assert_eq!(checked.value("http.tls.clientcas.0"), path);
+    }
+}
+
+#[test]
+fn http_tls_letsencrypt() {
+    letsencrypt::what_is_kept_is_served_and_the_authority_is_not_asked();
+    for (keys, key) in [
+        ("cachefile: a", "hosts"),
+        ("hosts: [a.example]", "cachefile"),
+        (
+            "cachefile: a, hosts: [a.example], directoryurl: 'http://a'",
+            "directoryurl",
+        ),
+    ] {
+        let checked = check_with(&format!("http: {{tls: {{letsencrypt: {{{keys}}}}}}}"));
+        let start = format!("`http.tls.letsencrypt.{key}` (c.yml:3:");
+        assert!(checked.problems()[0].starts_with(&start), "{checked:?}");
     }
 }
 

@@ -23,8 +23,6 @@ macro_rules! refused {
 
 refused! {
     auth_silly: "auth: {silly: {realm: a, service: b}}" names "auth.silly";
-    http_tls_letsencrypt: "http: {tls: {letsencrypt: {cachefile: a, email: b, hosts: [c]}}}"
-        names "http.tls.letsencrypt";
     proxy_remoteurl: "proxy: {remoteurl: 'https://a'}" names "proxy.remoteurl";
 }
 
