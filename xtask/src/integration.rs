@@ -1,5 +1,6 @@
 //! `integration`: real clients against a running registry, with images made on the spot.
 
+mod acme;
 mod buildah;
 mod compose;
 mod crane;
@@ -98,6 +99,17 @@ static CLIENTS: &[Client] = &[
         ],
         part: Part::Mandatory,
         run: nginx::run,
+    },
+    Client {
+        name: "acme",
+        tools: &[
+            &tools::CURL,
+            &tools::OPENSSL,
+            &tools::PEBBLE,
+            &tools::PEBBLE_NAMES,
+        ],
+        part: Part::Core,
+        run: acme::run,
     },
     Client {
         name: "swap-2",

@@ -75,6 +75,15 @@ pub(super) static IP: Tool = debian("ip", &["iproute2"]);
 /// With what hands on connections.
 pub(super) static NGINX: Tool = debian("nginx", &["nginx", "libnginx-mod-stream"]);
 pub(super) static OPENSSL: Tool = debian("openssl", &["openssl"]);
+/// Later ones do not name an order once it is finalized, without which distribution is lost.
+pub(super) static PEBBLE: Tool = go(
+    "pebble",
+    "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.7.0",
+);
+pub(super) static PEBBLE_NAMES: Tool = go(
+    "pebble-challtestsrv",
+    "github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv@v2.10.1",
+);
 pub(super) static PODMAN: Tool = debian("podman", &["podman"]);
 pub(super) static SKOPEO: Tool = debian("skopeo", &["skopeo"]);
 pub(super) static SYSTEMD_ANALYZE: Tool = debian("systemd-analyze", &["systemd"]);

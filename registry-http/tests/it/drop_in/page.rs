@@ -77,8 +77,11 @@ fn every_row_has_a_test_of_its_name_and_every_test_a_row() {
 
 #[test]
 fn what_needs_distribution_is_a_step_of_the_integration() {
-    let source = read("xtask/src/integration/swap.rs");
-    let steps = source.split("step(\"").skip(1);
+    let sources = ["swap.rs", "acme/swap.rs"];
+    let sources = sources.map(|file| read(&format!("xtask/src/integration/{file}")));
+    let steps = sources
+        .iter()
+        .flat_map(|source| source.split("step(\"").skip(1));
     let steps: BTreeSet<String> = steps
         .map(|rest| rest.split('"').next().unwrap().to_owned())
         .collect();
