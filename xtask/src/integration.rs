@@ -18,6 +18,7 @@ mod proxy;
 mod skopeo;
 mod swap;
 mod systemd;
+mod tls;
 mod tools;
 mod wire;
 
@@ -179,6 +180,13 @@ static CLIENTS: &[Client] = &[
         tools: &[&tools::HELM],
         part: Part::Extra,
         run: helm::run,
+    },
+    Client {
+        name: "tls",
+        // Clients that are missing are left out.
+        tools: &[&tools::CURL, &tools::IP, &tools::OPENSSL],
+        part: Part::Extra,
+        run: tls::run,
     },
     Client {
         name: "login-others",

@@ -119,10 +119,36 @@ fn tied_to_us(setpriv: &Path, command: &Command) -> Command {
 #[derive(Debug)]
 pub(crate) struct Server {
     daemon: Daemon,
-    /// `127.0.0.1:PORT`.
+    /// `127.0.0.1:PORT`, as a rule.
     pub(crate) address: String,
     pub(crate) root: PathBuf,
     log: PathBuf,
+    /// Who says that it is the right one, where it speaks TLS.
+    ca: Option<PathBuf>,
+}
+
+/// How a server is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) binary: &'a Path,
+    /// Holds its store, its configuration and its log.
+    pub(crate) folder: &'a Path,
+    pub(crate) address: &'a str,
+    pub(crate) level: &'a str,
+    /// More lines of configuration. It may ask for a login.
+    pub(crate) more: &'a str,
+    pub(crate) tls: Option<&'a Tls>,
+}
+
+/// What a server speaks TLS with.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// Whom clients trust.
+    pub(crate) ca: PathBuf,
+    /// Further variables, such as `REGISTRY_HTTP_TLS_MINIMUMTLS`.
+    pub(crate) variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Server {
@@ -139,50 +165,81 @@ impl Server {
         level: &str,
         more: &str,
     ) -> Result<Self> {
-        let root = folder.join("store");
-        let log = folder.join("server.log");
+        Self::launch(Start {
+            binary,
+            folder,
+            address,
+            level,
+            more,
+            tls: None,
+        })
+    }
+
+    /// The same with all that can be said of it.
+    pub(crate) fn launch(start: Start<'_>) -> Result<Self> {
+        let root = start.folder.join("store");
+        let log = start.folder.join("server.log");
         fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
-        let config = folder.join("config.yml");
-        let text = configuration(address, &root, level);
-        fs::write(&config, text + more)?;
-        let ready = match more.contains("auth:") {
+        let config = start.folder.join("config.yml");
+        let text = configuration(start.address, &root, start.level);
+        fs::write(&config, text + start.more)?;
+        let ready = match start.more.contains("auth:") {
             true => 401,
             false => 200,
         };
-        // Whoever asks in another way than we do is asked no more than whether it listens.
-        let is_plain = !more.contains("tls:") && !more.contains("proxyprotocol:");
+        let is_plain = !start.more.contains("tls:") && !start.more.contains("proxyprotocol:");
 
-        let mut command = sh::command(binary);
+        let mut command = sh::command(start.binary);
         // Distribution 3 looks for a collector of traces unless told otherwise.
         command
             .arg("serve")
             .arg(&config)
             .env("OTEL_TRACES_EXPORTER", "none");
+        if let Some(tls) = start.tls {
+            command.env("REGISTRY_HTTP_TLS_CERTIFICATE", &tls.certificate);
+            command.env("REGISTRY_HTTP_TLS_KEY", &tls.key);
+            command.envs(tls.variables.iter().copied());
+        }
         let daemon = Daemon::spawn(command, &log)?;
         let mut server = Self {
             daemon,
-            address: address.to_owned(),
+            address: start.address.to_owned(),
             root,
             log,
+            ca: start.tls.map(|tls| tls.ca.clone()),
         };
         let answered = sh::wait_for("an answer of the server", PATIENCE, || {
             server.daemon.expect_alive()?;
-            let connection = http::Connection::open(&server.address);
+            // Whoever asks in another way than we do is asked no more than whether it listens.
             if !is_plain {
+                let connection = http::Connection::open(&server.address);
                 return Ok(connection.ok().map(|_| ()));
             }
-            let answer =
-                connection.and_then(|mut connection| connection.request("GET", "/v2/", &[], b""));
-            Ok(answer
-                .ok()
-                .filter(|answer| answer.status == ready)
-                .map(|_| ()))
+            let status = server.status("/v2/", &[]);
+            Ok(status.ok().filter(|status| *status == ready).map(|_| ()))
         });
         if let Err(error) = answered {
             server.print_log();
             return Err(error);
         }
         Ok(server)
+    }
+
+    /// The status of its answer, whatever it speaks.
+    pub(crate) fn status(&self, path: &str, headers: &[(&str, &str)]) -> Result<u16> {
+        let Some(ca) = &self.ca else {
+            let mut connection = http::Connection::open(&self.address)?;
+            return Ok(connection.request("GET", path, headers, b"")?.status);
+        };
+        // We speak no TLS ourselves.
+        let mut curl = sh::command("curl");
+        curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}"]);
+        curl.arg("--cacert").arg(ca);
+        for (name, value) in headers {
+            curl.args(["-H", &format!("{name}: {value}")]);
+        }
+        let said = sh::output(curl.arg(format!("https://{}{path}", self.address)))?;
+        said.parse().with_context(|| format!("curl says {said}"))
     }
 
     /// Seconds of processor time used so far, user and system.
@@ -240,6 +297,11 @@ fn configuration(address: &str, root: &Path, level: &str) -> String {
 
 /// An address nobody listens at, for now.
 pub(crate) fn free_address() -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
+    free_address_of("127.0.0.1")
+}
+
+/// The same at this address of the machine.
+pub(crate) fn free_address_of(host: &str) -> Result<String> {
+    let listener = TcpListener::bind((host, 0)).context("no port is free")?;
     Ok(listener.local_addr()?.to_string())
 }

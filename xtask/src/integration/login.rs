@@ -1,14 +1,17 @@
 //! Logins: real clients where there are users, our own token service, or that of another registry.
 //!
-//! All of it goes over plain HTTP, also to the token services.
+//! All of it goes over plain HTTP, also to the token services, but for what `tls` asks for.
 
 mod container;
 mod files;
 mod scene;
+mod wire;
 
 use anyhow::{Context as _, Result, ensure};
 
+pub(super) use self::scene::Place;
 use self::scene::Scene;
+pub(super) use self::wire::Wire;
 use super::fixture::Fixture;
 use super::step;
 use super::tools::{self, Tool};
@@ -39,7 +42,7 @@ trait Login {
 struct Maker {
     name: &'static str,
     tools: &'static [&'static Tool],
-    make: fn(&Fixture) -> Result<Box<dyn Login>>,
+    make: fn(&Fixture, &Wire) -> Result<Box<dyn Login>>,
 }
 
 static CORE: &[Maker] = &[
@@ -88,10 +91,14 @@ pub(super) fn core(fixture: &Fixture) -> Result<()> {
     if is_another() {
         return Ok(());
     }
-    let clients = clients(fixture, CORE)?;
-    play(&Scene::users(fixture)?, &clients)?;
-    play(&Scene::tokens(fixture)?, &clients)?;
-    play(&Scene::ours(fixture)?, &clients)
+    let clients = clients(fixture, &Wire::Plain, CORE)?;
+    play(&Scene::users(Place::here(fixture))?, &Wire::Plain, &clients)?;
+    play(
+        &Scene::tokens(Place::here(fixture))?,
+        &Wire::Plain,
+        &clients,
+    )?;
+    play(&Scene::ours(fixture)?, &Wire::Plain, &clients)
 }
 
 /// All others, and everyone where distribution believes our tokens.
@@ -99,11 +106,15 @@ pub(super) fn others(fixture: &Fixture) -> Result<()> {
     if is_another() {
         return Ok(());
     }
-    let mut clients = clients(fixture, OTHERS)?;
-    play(&Scene::users(fixture)?, &clients)?;
-    play(&Scene::tokens(fixture)?, &clients)?;
-    play(&Scene::ours(fixture)?, &clients)?;
-    clients.extend(self::clients(fixture, CORE)?);
+    let mut clients = clients(fixture, &Wire::Plain, OTHERS)?;
+    play(&Scene::users(Place::here(fixture))?, &Wire::Plain, &clients)?;
+    play(
+        &Scene::tokens(Place::here(fixture))?,
+        &Wire::Plain,
+        &clients,
+    )?;
+    play(&Scene::ours(fixture)?, &Wire::Plain, &clients)?;
+    clients.extend(self::clients(fixture, &Wire::Plain, CORE)?);
     for (tool, keys) in [
         (&tools::DISTRIBUTION_3, "jwks"),
         (&tools::DISTRIBUTION_3, "rootcertbundle"),
@@ -112,6 +123,7 @@ pub(super) fn others(fixture: &Fixture) -> Result<()> {
         match tool.path() {
             Some(binary) => play(
                 &Scene::theirs(fixture, tool.program, &binary, keys)?,
+                &Wire::Plain,
                 &clients,
             )?,
             None => sh::skip(
@@ -119,6 +131,17 @@ pub(super) fn others(fixture: &Fixture) -> Result<()> {
                 "it is not installed",
             ),
         }
+    }
+    Ok(())
+}
+
+/// Everyone, at a server with users and at one with tokens of its own.
+pub(super) fn everyone(place: Place<'_>, how: &str, wire: &Wire) -> Result<()> {
+    let mut clients = clients(place.fixture, wire, CORE)?;
+    clients.extend(self::clients(place.fixture, wire, OTHERS)?);
+    for mut scene in [Scene::users(place)?, Scene::tokens(place)?] {
+        scene.name = format!("{} {how}", scene.name);
+        play(&scene, wire, &clients)?;
     }
     Ok(())
 }
@@ -134,7 +157,7 @@ fn is_another() -> bool {
 
 type Clients = Vec<(&'static str, Box<dyn Login>)>;
 
-fn clients(fixture: &Fixture, makers: &[Maker]) -> Result<Clients> {
+fn clients(fixture: &Fixture, wire: &Wire, makers: &[Maker]) -> Result<Clients> {
     let mut made = Clients::new();
     for maker in makers {
         match maker.tools.iter().find(|tool| tool.path().is_none()) {
@@ -142,13 +165,14 @@ fn clients(fixture: &Fixture, makers: &[Maker]) -> Result<Clients> {
                 &format!("logins of {}", maker.name),
                 &format!("{} is not installed", tool.program),
             ),
-            None => made.push((maker.name, (maker.make)(fixture)?)),
+            None => made.push((maker.name, (maker.make)(fixture, wire)?)),
         }
     }
     Ok(made)
 }
 
-fn play(scene: &Scene, clients: &Clients) -> Result<()> {
+fn play(scene: &Scene, wire: &Wire, clients: &Clients) -> Result<()> {
+    wire.trust(scene.host())?;
     for (name, client) in clients {
         step(&format!("{}: {name}", scene.name), || {
             let played = play_one(scene, name, client.as_ref());

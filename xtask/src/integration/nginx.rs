@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use self::client::{PASSWORD, Trusting, USER};
-use self::front::{Front, has_streams};
+pub(super) use self::front::{Front, has_streams};
 use super::fixture::Fixture;
 use super::step;
 use crate::image::Layout;

@@ -128,14 +128,15 @@ impl Podman {
     }
 
     pub(super) fn pull(&self, from: &str) -> Result<String> {
-        self.pull_with("--tls-verify=false", from)
+        self.pull_with(Some("--tls-verify=false"), from)
     }
 
-    /// The same with an option about TLS.
-    pub(super) fn pull_with(&self, option: &str, from: &str) -> Result<String> {
+    /// The same with another flag, or without.
+    pub(super) fn pull_with(&self, flag: Option<&str>, from: &str) -> Result<String> {
         let mut command = self.command();
-        command.args(["pull", "--quiet", option, "--signature-policy"]);
-        sh::output(command.arg(&self.policy).arg(from))
+        command.args(["pull", "--quiet"]).args(flag);
+        command.arg("--signature-policy").arg(&self.policy);
+        sh::output(command.arg(from))
     }
 
     pub(super) fn push(&self, args: &[&str]) -> Result<()> {

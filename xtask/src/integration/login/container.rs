@@ -9,7 +9,7 @@ use super::super::ctr::Containerd;
 use super::super::dockerd::{Dockerd, Network};
 use super::super::fixture::Fixture;
 use super::super::podman::Podman;
-use super::{Login, USER};
+use super::{Login, USER, Wire};
 use crate::buildah::Buildah;
 use crate::sh;
 
@@ -17,7 +17,7 @@ struct Docker {
     dockerd: Dockerd,
 }
 
-pub(super) fn docker(fixture: &Fixture) -> Result<Box<dyn Login>> {
+pub(super) fn docker(fixture: &Fixture, _: &Wire) -> Result<Box<dyn Login>> {
     let dockerd = Dockerd::start(fixture, "login-docker", Network::Machine)?;
     let context = dockerd.folder.join("context");
     fs::create_dir_all(&context)?;
@@ -58,18 +58,35 @@ impl Login for Docker {
 struct Container {
     podman: Podman,
     id: String,
+    unverified: Option<&'static str>,
 }
 
-pub(super) fn podman(fixture: &Fixture) -> Result<Box<dyn Login>> {
+/// What tells podman and buildah not to look at certificates.
+const UNVERIFIED: &str = "--tls-verify=false";
+
+pub(super) fn podman(fixture: &Fixture, wire: &Wire) -> Result<Box<dyn Login>> {
     let podman = Podman::new(fixture, "login-podman")?;
-    let id = podman.pull(&format!("oci:{}:one", fixture.images.path.display()))?;
-    Ok(Box::new(Container { podman, id }))
+    let unverified = wire.unless_tls(UNVERIFIED);
+    let from = format!("oci:{}:one", fixture.images.path.display());
+    let id = podman.pull_with(unverified, &from)?;
+    Ok(Box::new(Container {
+        podman,
+        id,
+        unverified,
+    }))
+}
+
+impl Container {
+    fn run(&self, words: &[&str], last: &[&str]) -> Result<()> {
+        let mut command = self.podman.command();
+        command.args(words).args(self.unverified).args(last);
+        sh::output(&mut command).map(|_| ())
+    }
 }
 
 impl Login for Container {
     fn login(&self, host: &str, password: &str) -> Result<()> {
-        let words = ["login", "--tls-verify=false", "-u", USER, "-p", password];
-        sh::output(self.podman.command().args(words).arg(host)).map(|_| ())
+        self.run(&["login", "-u", USER, "-p", password], &[host])
     }
 
     fn logout(&self, host: &str) -> Result<()> {
@@ -77,32 +94,36 @@ impl Login for Container {
     }
 
     fn push(&self, to: &str) -> Result<()> {
-        let to = format!("docker://{to}");
-        self.podman
-            .push(&["push", "--tls-verify=false", &self.id, &to])
+        self.run(&["push"], &[&self.id, &format!("docker://{to}")])
     }
 
     fn pull(&self, from: &str) -> Result<()> {
-        self.podman.pull(from).map(|_| ())
+        self.podman.pull_with(self.unverified, from).map(|_| ())
     }
 }
 
 struct Built {
     buildah: Buildah,
     id: String,
+    unverified: Option<&'static str>,
 }
 
-pub(super) fn buildah(fixture: &Fixture) -> Result<Box<dyn Login>> {
+pub(super) fn buildah(fixture: &Fixture, wire: &Wire) -> Result<Box<dyn Login>> {
     let buildah = Buildah::new(&fixture.folder("login-buildah")?, "rl")?;
     let mut pull = buildah.trusting(&["pull", "--quiet"]);
     let id = sh::output(pull.arg(format!("oci:{}:one", fixture.images.path.display())))?;
-    Ok(Box::new(Built { buildah, id }))
+    Ok(Box::new(Built {
+        buildah,
+        id,
+        unverified: wire.unless_tls(UNVERIFIED),
+    }))
 }
 
 impl Login for Built {
     fn login(&self, host: &str, password: &str) -> Result<()> {
-        let words = ["login", "--tls-verify=false", "-u", USER, "-p", password];
-        sh::output(self.buildah.command().args(words).arg(host)).map(|_| ())
+        let mut login = self.buildah.command();
+        login.args(["login", "-u", USER, "-p", password]);
+        sh::output(login.args(self.unverified).arg(host)).map(|_| ())
     }
 
     fn logout(&self, host: &str) -> Result<()> {
@@ -110,18 +131,17 @@ impl Login for Built {
     }
 
     fn push(&self, to: &str) -> Result<()> {
-        let mut push = self
-            .buildah
-            .trusting(&["push", "--quiet", "--tls-verify=false"]);
-        sh::output(push.arg(&self.id).arg(format!("docker://{to}"))).map(|_| ())
+        let mut push = self.buildah.trusting(&["push", "--quiet"]);
+        push.args(self.unverified).arg(&self.id);
+        sh::output(push.arg(format!("docker://{to}"))).map(|_| ())
     }
 
     fn pull(&self, from: &str) -> Result<()> {
         let mut pull = self
             .buildah
             // What it has it would not ask for.
-            .trusting(&["pull", "--policy=always", "--quiet", "--tls-verify=false"]);
-        sh::output(pull.arg(from)).map(|_| ())
+            .trusting(&["pull", "--policy=always", "--quiet"]);
+        sh::output(pull.args(self.unverified).arg(from)).map(|_| ())
     }
 }
 
@@ -129,21 +149,28 @@ impl Login for Built {
 struct Ctr {
     containerd: Containerd,
     credentials: RefCell<Option<String>>,
+    wire: Wire,
 }
 
-pub(super) fn ctr(fixture: &Fixture) -> Result<Box<dyn Login>> {
+pub(super) fn ctr(fixture: &Fixture, wire: &Wire) -> Result<Box<dyn Login>> {
     let containerd = Containerd::start(fixture, "login-ctr", "rlc")?;
     containerd.import(&fixture.images, "noise")?;
     Ok(Box::new(Ctr {
         containerd,
         credentials: RefCell::default(),
+        wire: wire.clone(),
     }))
 }
 
 impl Ctr {
     fn run(&self, words: &[&str], name: &str) -> Result<()> {
         let mut command = self.containerd.ctr();
-        command.args(words).arg("--plain-http");
+        command
+            .args(words)
+            .args(self.wire.unless_tls("--plain-http"));
+        if let Some(hosts) = self.wire.hosts() {
+            command.arg("--hosts-dir").arg(hosts);
+        }
         if let Some(credentials) = self.credentials.borrow().as_ref() {
             command.args(["--user", credentials]);
         }

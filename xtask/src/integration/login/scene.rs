@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::super::fixture::Fixture;
+use super::super::nginx::Front;
 use super::{PASSWORD, USER};
 use crate::http::Connection;
-use crate::server::{Server, free_address};
+use crate::server::{Server, Start, Tls, free_address, free_address_of};
 use crate::sh;
 
 /// The user and the password, as they go over the wire.
@@ -28,6 +29,8 @@ pub(super) struct Scene {
     pub(super) name: String,
     /// Where tokens are had, too, unless another believes them.
     users: Server,
+    /// What clients reach it by.
+    relay: Option<Front>,
     other: Option<Server>,
     file: PathBuf,
     /// The line of the user, which a refresh token hangs on.
@@ -36,15 +39,41 @@ pub(super) struct Scene {
     pub(super) has_rules: bool,
 }
 
+/// What starts it.
+type Relay<'a> = dyn Fn(&Path, &str) -> Result<Front> + 'a;
+
+/// Where a scene plays.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Place<'a> {
+    pub(in super::super) fixture: &'a Fixture,
+    /// The address of the machine that it listens at.
+    pub(in super::super) host: &'a str,
+    pub(in super::super) tls: Option<&'a Tls>,
+    /// Stands before a server at this address, in a folder of its own.
+    pub(in super::super) relay: Option<&'a Relay<'a>>,
+}
+
+impl<'a> Place<'a> {
+    /// Without TLS, and for this machine alone.
+    pub(super) fn here(fixture: &'a Fixture) -> Self {
+        Self {
+            fixture,
+            host: "127.0.0.1",
+            tls: None,
+            relay: None,
+        }
+    }
+}
+
 impl Scene {
     /// `auth.htpasswd`, and nothing else.
-    pub(super) fn users(fixture: &Fixture) -> Result<Self> {
-        Self::start(fixture, "htpasswd", "")
+    pub(super) fn users(place: Place<'_>) -> Result<Self> {
+        Self::start(place, "htpasswd", "")
     }
 
     /// Our own token service beside it, and rules.
-    pub(super) fn tokens(fixture: &Fixture) -> Result<Self> {
-        Self::start(fixture, "own tokens", &rules(""))
+    pub(super) fn tokens(place: Place<'_>) -> Result<Self> {
+        Self::start(place, "own tokens", &rules(""))
     }
 
     /// Another registry of ours, which believes the tokens of the first.
@@ -65,13 +94,14 @@ impl Scene {
             "jwks" => "",
             _ => ", certificates: true",
         };
-        let mut scene = Self::start(fixture, &name, &rules(more))?;
+        let mut scene = Self::start(Place::here(fixture), &name, &rules(more))?;
         let folder = fixture.folder(&format!("{}-there", folder_of(&name)))?;
         let file = match keys {
             "jwks" => {
                 let file = folder.join("jwks.json");
-                let answer = scene.get("/auth/token/keys", &[])?.expect(200)?;
-                fs::write(&file, answer.body)?;
+                let mut connection = Connection::open(&scene.users.address)?;
+                let answer = connection.request("GET", "/auth/token/keys", &[], b"")?;
+                fs::write(&file, answer.expect(200)?.body)?;
                 file
             }
             _ => scene.users.root.join("token-keys/root.crt"),
@@ -91,10 +121,11 @@ impl Scene {
         Ok(scene)
     }
 
-    fn start(fixture: &Fixture, name: &str, more: &str) -> Result<Self> {
-        let folder = fixture.folder(&folder_of(name))?;
+    fn start(place: Place<'_>, name: &str, more: &str) -> Result<Self> {
+        let folder = place.fixture.folder(&folder_of(name))?;
+        let binary = &place.fixture.binary;
         let file = folder.join("htpasswd");
-        let mut line = sh::command(&fixture.binary);
+        let mut line = sh::command(binary);
         line.args(["htpasswd", "-nbBC", "5", USER, PASSWORD]);
         let line = sh::output(&mut line)? + "\n";
         write(&file, &line)?;
@@ -102,11 +133,20 @@ impl Scene {
             "auth:\n  htpasswd: {{realm: users, path: {:?}, failures: 0}}\n",
             file.display().to_string()
         );
-        let address = free_address()?;
         let more = format!("{auth}{more}");
+        let users = Server::launch(Start {
+            binary,
+            folder: &folder,
+            address: &free_address_of(place.host)?,
+            level: "info",
+            more: &more,
+            tls: place.tls,
+        })?;
+        let relay = place.relay.map(|start| start(&folder, &users.address));
         Ok(Self {
             name: name.to_owned(),
-            users: Server::start_with(&fixture.binary, &folder, &address, "info", &more)?,
+            users,
+            relay: relay.transpose()?,
             other: None,
             file,
             line,
@@ -116,7 +156,11 @@ impl Scene {
 
     /// Where clients log in.
     pub(super) fn host(&self) -> &str {
-        &self.other.as_ref().unwrap_or(&self.users).address
+        match (&self.relay, &self.other) {
+            (Some(relay), _) => &relay.address,
+            (None, Some(other)) => &other.address,
+            (None, None) => &self.users.address,
+        }
     }
 
     pub(super) fn print_logs(&self) {
@@ -124,10 +168,6 @@ impl Scene {
         if let Some(other) = &self.other {
             other.print_log();
         }
-    }
-
-    fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<crate::http::Answer> {
-        Connection::open(&self.users.address)?.request("GET", path, headers, b"")
     }
 
     /// Takes the user away.
@@ -144,8 +184,8 @@ impl Scene {
         write(&self.file, text)?;
         self.users.signal("HUP")?;
         sh::wait_for("the users", Duration::from_secs(20), || {
-            let answer = self.get("/v2/", &[("Authorization", BASIC)])?;
-            Ok((answer.status == status).then_some(()))
+            let found = self.users.status("/v2/", &[("Authorization", BASIC)])?;
+            Ok((found == status).then_some(()))
         })
     }
 }

@@ -97,7 +97,7 @@ impl Trusting {
         run(&["push", "--quiet"], name)?;
         sh::output(podman.command().args(["rmi", "--all", "--force"]))?;
         let option = format!("--cert-dir={}", self.certificates.display());
-        let pulled = podman.pull_with(&option, name)?;
+        let pulled = podman.pull_with(Some(&option), name)?;
         ensure!(pulled == id, "{pulled} in place of {id}");
         Ok(())
     }

@@ -15,11 +15,11 @@ const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 /// What nginx would keep in folders of the system.
 const TEMPORARY: [&str; 5] = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
 
-pub(super) struct Front {
+pub(in super::super) struct Front {
     // Ends with us.
     _daemon: Daemon,
     /// Where clients connect to.
-    pub(super) address: String,
+    pub(in super::super) address: String,
     log: PathBuf,
 }
 
@@ -52,8 +52,13 @@ impl Front {
         } else {
             replace("listen 5443;", &format!("listen {address};"))?;
         }
+        Self::listen(folder, address, &text)
+    }
+
+    /// Starts it with a block that has it listen at this address.
+    pub(in super::super) fn listen(folder: &Path, address: String, block: &str) -> Result<Self> {
         let file = folder.join("nginx.conf");
-        fs::write(&file, main(folder) + &text)?;
+        fs::write(&file, main(folder) + block)?;
         let log = folder.join("nginx.log");
         let mut nginx = sh::command("nginx");
         nginx.arg("-e").arg("stderr").arg("-c").arg(&file);
@@ -98,7 +103,7 @@ fn temporary(folder: &Path) -> String {
 }
 
 /// Whether it knows what a stream is.
-pub(super) fn has_streams() -> Result<bool> {
+pub(in super::super) fn has_streams() -> Result<bool> {
     let mut says = sh::command("sh");
     let says = sh::output(says.args(["-c", "nginx -V 2>&1"]))?;
     let is_built_in = says.split_whitespace().any(|word| word == "--with-stream");
