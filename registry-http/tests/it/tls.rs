@@ -104,6 +104,8 @@ pub(crate) fn shake(mut stream: TcpStream, config: Arc<ClientConfig>) -> std::io
     let limit = Some(Duration::from_secs(60));
     stream.set_read_timeout(limit)?;
     stream.set_write_timeout(limit)?;
+    // Or a request waits until the end of the handshake was acknowledged, which takes its time.
+    stream.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").unwrap();
     let mut connection = ClientConnection::new(config, name).unwrap();
     while connection.is_handshaking() {
