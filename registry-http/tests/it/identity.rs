@@ -21,7 +21,7 @@ struct Part {
     columns: &'static [&'static str],
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 9] = [
     Part {
         setting: Setting::Open,
         repo: "team/app",
@@ -62,6 +62,19 @@ const PARTS: [Part; 7] = [
         repo: "public/app",
         columns: &["none", "wrong", "alice", "root", "alice'", "nobody'"],
     },
+    Part {
+        setting: Setting::Certificates,
+        repo: "team/app",
+        columns: &["none", "c*", "x*", "root*"],
+    },
+    Part {
+        setting: Setting::Both,
+        repo: "team/app",
+        columns: &[
+            "none", "c*", "x*", "wrong+c*", "alice", "alice+c*", "bob+c*", "erin+c*", "erin+x*",
+            "root",
+        ],
+    },
 ];
 
 /// What no repository has a part in is asked for once in each setting.
@@ -79,7 +92,7 @@ fn render(
     let names: Vec<String> = part
         .columns
         .iter()
-        .map(|name| format!("{name:>8}"))
+        .map(|name| format!("{name:>9}"))
         .collect();
     let title = format!("{}, {}", part.setting.name(), part.repo);
     let mut text = format!("\n{title:<78}{}\n", names.concat());
@@ -87,7 +100,7 @@ fn render(
         let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
         for method in METHODS {
             let statuses = part.columns.iter().map(|who| status(route, method, who));
-            let row: String = statuses.map(|status| format!("{status:>8}")).collect();
+            let row: String = statuses.map(|status| format!("{status:>9}")).collect();
             match lines.iter_mut().find(|(known, _)| *known == row) {
                 Some((_, methods)) => methods.push(method),
                 None => lines.push((row, vec![method])),
@@ -108,6 +121,8 @@ const HEAD: &str = "\
 # Made by tests/it/identity.rs, which says how: what is answered to whom.
 # A name with ' is a token of that user: alice' for all of hers, carol' for pushing to team/app, root' for
 # pulling from team/app alone, nobody' for what everyone may. \"foreign\" is a token of another registry.
+# A name with * is a certificate of a client: c* of one that a rule names, x* of one that none names; \"bob+c*\" is
+# bob, who shows it. \"One's own\" is the upload that was begun by the same, or by root if that one may not begin any.
 ";
 
 #[test]
@@ -169,6 +184,16 @@ fn without_rules_users_may_do_everything() {
 #[test]
 fn with_rules_users_may_do_what_these_say() {
     is_as_the_table_says(Setting::Rules);
+}
+
+#[test]
+fn without_users_certificates_may_do_what_rules_say() {
+    is_as_the_table_says(Setting::Certificates);
+}
+
+#[test]
+fn users_with_certificates_may_do_what_either_may() {
+    is_as_the_table_says(Setting::Both);
 }
 
 #[test]

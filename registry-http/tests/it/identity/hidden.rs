@@ -54,10 +54,10 @@ fn what_may_not_be_seen_looks_like_what_is_not_there() {
     ];
     for (setting, all) in table {
         let shelf = Shelf::start(setting);
-        let upload = shelf.path("alice/app", "{upload}");
+        let upload = shelf.path("alice/app", "{upload}", "root");
         let moved = upload.replace("alice/app", "alice/not");
         let pairs = PAIRS.map(|(one, other)| {
-            let of = |path| shelf.path("alice/app", path);
+            let of = |path| shelf.path("alice/app", path, "root");
             (of(one), of(other))
         });
         for (one, other) in pairs.iter().chain([&(upload, moved)]) {

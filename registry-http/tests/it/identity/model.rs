@@ -13,6 +13,10 @@ pub(super) enum Setting {
     Rules,
     /// With rules and our own token service.
     Tokens,
+    /// No `auth`, and rules that name certificates of clients.
+    Certificates,
+    /// With rules for users and for certificates; tokens are for those who have nothing else.
+    Both,
 }
 
 impl Setting {
@@ -22,6 +26,8 @@ impl Setting {
             Self::Users => "htpasswd",
             Self::Rules => "htpasswd and rules",
             Self::Tokens => "htpasswd, rules and tokens",
+            Self::Certificates => "certificates and rules",
+            Self::Both => "htpasswd, certificates and rules",
         }
     }
 
@@ -39,6 +45,11 @@ extensions:
       - {who: ['user:dave'], repositories: ['team/*'], actions: [push]}
       - {who: ['user:erin'], repositories: ['team/*'], actions: [delete]}
       - {who: ['user:root'], repositories: ['**'], actions: [pull, push, delete, catalog]}
+      - {who: ['user:other'], repositories: ['**'], actions: [pull, create]}
+";
+        let certificates = "      - {who: ['certificate:subject=CN=c,O=Example'], repositories: ['team/*'], actions: [pull, create]}
+      - {who: ['certificate:subject=CN=root,O=Example'], repositories: ['**'], actions: [pull, push, delete, catalog]}
+      - {who: ['certificate:subject=CN=other,O=Example'], repositories: ['**'], actions: [pull, create]}
 ";
         let public = "      - {who: [anonymous], repositories: ['public/**'], actions: [pull]}\n";
         let tokens = "  token: {service: here, keys: ./keys, lifetime: 1h}\n";
@@ -47,6 +58,34 @@ extensions:
             Self::Users => auth.to_owned(),
             Self::Rules => format!("{auth}{rules}"),
             Self::Tokens => format!("{auth}{rules}{public}{tokens}"),
+            Self::Certificates => {
+                format!("extensions:\n  access:\n    rules:\n{certificates}")
+            }
+            Self::Both => format!("{auth}{rules}{certificates}{tokens}"),
+        }
+    }
+
+    fn has_tokens(self) -> bool {
+        matches!(self, Self::Tokens | Self::Both)
+    }
+
+    pub(super) fn has_certificates(self) -> bool {
+        matches!(self, Self::Certificates | Self::Both)
+    }
+
+    /// Who may do everything.
+    pub(super) fn root(self) -> &'static str {
+        match self {
+            Self::Certificates => "root*",
+            _ => "root",
+        }
+    }
+
+    /// Someone who pushes everywhere, and never asks for anything in the table.
+    pub(super) fn other(self) -> &'static str {
+        match self {
+            Self::Certificates => "other*",
+            _ => "other",
         }
     }
 }
@@ -56,16 +95,19 @@ enum Known {
     /// Credentials that prove nothing.
     Wrong,
     Nobody,
+    /// Nobody who has logged in, with a certificate.
+    Certificate(&'static str),
+    /// A user, maybe with a certificate.
     User(&'static str),
     /// Whose it is, and what it is for.
     Token(&'static str, &'static [(&'static str, &'static str)]),
 }
 
 fn known(setting: Setting, who: &'static str) -> Known {
-    let tokens = setting == Setting::Tokens;
+    let lets_in = matches!(setting, Setting::Tokens | Setting::Certificates);
     match who {
-        "none" if tokens => Known::Nobody,
-        "none" | "wrong" | "foreign" => Known::Wrong,
+        "none" if lets_in => Known::Nobody,
+        "none" | "wrong" | "wrong+c*" | "foreign" => Known::Wrong,
         "alice'" => Known::Token(
             "alice",
             &[
@@ -76,8 +118,26 @@ fn known(setting: Setting, who: &'static str) -> Known {
         "carol'" => Known::Token("carol", &[("team/app", "pull push")]),
         "root'" => Known::Token("root", &[("team/app", "pull")]),
         "nobody'" => Known::Token("", &[("public/app", "pull")]),
+        both if both.contains('+') => Known::User(both),
+        alone if alone.ends_with('*') => Known::Certificate(alone),
         user => Known::User(user),
     }
+}
+
+/// Who begins the upload of whom: everyone his own, but who may not.
+pub(super) fn beginner(setting: Setting, who: &'static str, repo: &str) -> &'static str {
+    let name = who.trim_end_matches('\'');
+    let may = |right| has(setting, name, right, repo);
+    match known(setting, name) {
+        Known::User(_) | Known::Certificate(_) if may("pull") && may("add") => name,
+        _ => setting.root(),
+    }
+}
+
+/// Whether the rules give a right to any of these, since who has a certificate may what it may.
+fn has(setting: Setting, names: &str, right: &str, repo: &str) -> bool {
+    let mut names = names.split('+');
+    names.any(|name| rights(setting, name, repo).contains(&right))
 }
 
 /// What the rules give; `add` is had with both `create` and `push`.
@@ -86,7 +146,8 @@ fn rights(setting: Setting, user: &str, repo: &str) -> Vec<&'static str> {
     let space = repo.split('/').next().unwrap_or_default();
     let given = match (user, space) {
         _ if setting == Setting::Users => all,
-        ("root", _) => all,
+        ("root" | "root*", _) => all,
+        ("other" | "other*", _) | ("c*", "team") => "pull add",
         ("alice", "alice") => "pull add push delete",
         ("bob", "team") => "pull",
         ("carol", "team") => "pull add",
@@ -100,11 +161,11 @@ fn rights(setting: Setting, user: &str, repo: &str) -> Vec<&'static str> {
 
 impl Known {
     fn may(&self, setting: Setting, right: &str, repo: &str) -> bool {
-        let by_rules = |user: &str| rights(setting, user, repo).contains(&right);
+        let by_rules = |names: &str| has(setting, names, right, repo);
         match self {
             Self::Wrong => false,
             Self::Nobody => by_rules("") && right != "catalog",
-            Self::User(user) => by_rules(user),
+            Self::User(names) | Self::Certificate(names) => by_rules(names),
             // A token has no word for adding without moving, so that there the rules say the rest.
             Self::Token(user, granted) => {
                 let word = if right == "add" { "push" } else { right };
@@ -114,9 +175,10 @@ impl Known {
         }
     }
 
-    /// Whoever may not is asked who he is, if that is not known for sure.
-    fn refusal(&self) -> u16 {
+    /// Whoever may not is asked who he is, if that is not known for sure and can be said.
+    fn refusal(&self, setting: Setting) -> u16 {
         match self {
+            _ if setting == Setting::Certificates => 403,
             Self::User(_) => 403,
             _ => 401,
         }
@@ -131,7 +193,7 @@ pub(super) fn expected(
     route: &Route,
     method: &str,
 ) -> u16 {
-    if route.path.starts_with("/auth/") && setting != Setting::Tokens {
+    if route.path.starts_with("/auth/") && !setting.has_tokens() {
         return 404;
     }
     // What is no operation is none for everyone.
@@ -146,6 +208,7 @@ pub(super) fn expected(
     let is_allowed = match need {
         Need::Nothing => true,
         Need::Entry => !matches!(known, Known::Wrong),
+        Need::Name if setting == Setting::Certificates => true,
         Need::Name => matches!(known, Known::User(_) | Known::Token(..)),
         // A token is no way to get one.
         Need::Password => !matches!(known, Known::Wrong | Known::Token(..)),
@@ -158,8 +221,15 @@ pub(super) fn expected(
         Need::Move => false,
     };
     match need {
-        _ if !is_allowed => known.refusal(),
+        _ if !is_allowed => known.refusal(setting),
         Need::Mount(from) if !known.may(setting, "pull", from) => 202,
+        Need::Entry => status,
+        // What someone has begun is not there for anyone else.
+        _ if route.path.contains("{others}") => 404,
+        _ if route.path.contains("{upload}") => match beginner(setting, who, repo) {
+            begun if begun == who.trim_end_matches('\'') => status,
+            _ => 404,
+        },
         _ => status,
     }
 }

@@ -57,7 +57,7 @@ const fn route(
     }
 }
 
-pub(super) static ROUTES: [Route; 18] = [
+pub(super) static ROUTES: [Route; 19] = [
     route("/", "/", Body::Nothing, &[(&METHODS, Need::Nothing, 200)]),
     route(
         "/v2/",
@@ -133,8 +133,19 @@ pub(super) static ROUTES: [Route; 18] = [
         &[(&["POST"], Need::Mount("alice/lib"), 201)],
     ),
     route(
-        "uploads/ID",
+        "uploads/ID, one's own",
         "{upload}&digest={blob}&{repo}",
+        Body::Blob,
+        &[
+            (READ, Need::Pull, 204),
+            (&["PATCH"], Need::Add, 202),
+            (&["PUT"], Need::Add, 201),
+            (&["DELETE"], Need::Add, 204),
+        ],
+    ),
+    route(
+        "uploads/ID, another's",
+        "{others}&digest={blob}&{repo}",
         Body::Blob,
         &[
             (READ, Need::Pull, 204),
