@@ -30,6 +30,7 @@ mod pool;
 mod users;
 mod watch;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -315,6 +316,11 @@ impl Authenticator for Htpasswd {
         }
         let (hash, is_there) = shared.watch.users().find(user);
         is_there.then(|| Secret::new(hash.to_string().into_bytes()))
+    }
+
+    fn generation(&self) -> Option<NonZeroU64> {
+        let shared = &self.shared;
+        shared.watch.generation((shared.ambient.now)())
     }
 
     async fn reload(&self) {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -52,6 +53,8 @@ pub(crate) struct Watch {
     ambient: Ambient,
     key: Hmac<Sha256>,
     users: RwLock<Arc<Users>>,
+    /// How many versions of them there have been.
+    generation: AtomicU64,
     /// When the last look was, in microseconds of the epoch.
     looked: AtomicI64,
     seen: Mutex<Seen>,
@@ -121,6 +124,7 @@ impl Watch {
             ambient,
             key,
             users: RwLock::new(Arc::new(empty)),
+            generation: AtomicU64::new(1),
             looked: AtomicI64::new(micros_of((ambient.now)())),
             seen: Mutex::default(),
             has_warned_of_weak: AtomicBool::new(false),
@@ -133,14 +137,19 @@ impl Watch {
         Arc::clone(&users)
     }
 
+    /// Which version of the users counts now; `None` when it is time for a look.
+    pub(crate) fn generation(&self, now: SystemTime) -> Option<NonZeroU64> {
+        let looked = self.looked.load(Ordering::Relaxed);
+        let generation = NonZeroU64::new(self.generation.load(Ordering::Acquire));
+        generation.filter(|_| is_recent(looked, micros_of(now)))
+    }
+
     /// Whether it is time for a look; if so, it is for the caller to take it. Every request asks,
     /// so that nobody waits for anybody here.
     pub(crate) fn is_due(&self, now: SystemTime) -> bool {
         let now = micros_of(now);
         let looked = self.looked.load(Ordering::Relaxed);
-        let since = now.saturating_sub(looked);
-        // A look in the future was under a clock that was set back.
-        if u64::try_from(since).is_ok_and(|since| Duration::from_micros(since) < INTERVAL) {
+        if is_recent(looked, now) {
             return false;
         }
         let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
@@ -222,7 +231,11 @@ impl Watch {
         seen.content = content;
         self.tell(&parsed);
         let users = Arc::new(Users::new(parsed, self.key.clone(), self.ambient.random));
-        *self.users.write().unwrap_or_else(PoisonError::into_inner) = users;
+        let mut current = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        *current = users;
+        // Whoever finds the number of these finds these, or later ones.
+        self.generation.fetch_add(1, Ordering::Release);
+        drop(current);
         Ok(true)
     }
 
@@ -303,6 +316,13 @@ fn read_once(path: &Path) -> Result<(Signature, Vec<u8>, Signature), FileError> 
     }
     let after = Signature::of(&file.metadata()?);
     Ok((before, bytes, after))
+}
+
+/// Whether a look at `looked`, both in microseconds of the epoch, does for now. One in the future
+/// was under a clock that was set back.
+fn is_recent(looked: i64, now: i64) -> bool {
+    let since = now.saturating_sub(looked);
+    u64::try_from(since).is_ok_and(|since| Duration::from_micros(since) < INTERVAL)
 }
 
 fn micros_of(time: SystemTime) -> i64 {

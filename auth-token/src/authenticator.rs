@@ -1,5 +1,6 @@
 //! The authenticator: a token in, who it is and what it may do out.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -223,11 +224,23 @@ impl WithBasic {
         let Some(name) = known.identity.name.as_deref() else {
             return false;
         };
+        // Before the credential, which may change in between and is then of a later one.
+        let generation = self.basic.generation();
+        let bond = known.bond.as_deref();
+        if let (Some(generation), Some(bond)) = (generation, bond)
+            && bond.held_at(generation)
+        {
+            return false;
+        }
         let credential = self.basic.credential(name).await;
-        !credential.is_some_and(|credential| {
+        let is_bound = credential.is_some_and(|credential| {
             let credential = &credential;
             self.tokens.is_bound(known, Subject { name, credential })
-        })
+        });
+        if let (true, Some(generation), Some(bond)) = (is_bound, generation, bond) {
+            bond.hold_at(generation);
+        }
+        !is_bound
     }
 }
 
@@ -264,6 +277,10 @@ impl Authenticator for WithBasic {
 
     async fn credential(&self, user: &str) -> Option<Secret<Vec<u8>>> {
         self.basic.credential(user).await
+    }
+
+    fn generation(&self) -> Option<NonZeroU64> {
+        self.basic.generation()
     }
 
     async fn reload(&self) {

@@ -5,6 +5,7 @@ mod distinguished;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +154,13 @@ pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     /// who is not there, or where that cannot be told. Tokens that outlive a login hang on it.
     async fn credential(&self, user: &str) -> Option<Secret<Vec<u8>>> {
         let _ = user;
+        None
+    }
+
+    /// Which state the answers of [`credential`](Self::credential) are of at present: while it is
+    /// the same, so are they, and it never comes back. `None` where that cannot be told, or where
+    /// it is time to look again: then `credential` has to be asked.
+    fn generation(&self) -> Option<NonZeroU64> {
         None
     }
 

@@ -254,3 +254,42 @@ async fn whoever_is_in_every_version_is_never_kept_out_by_a_rewrite() {
     rename_over(&fixture.path(), &lines(AFTER));
     expect_after(&fixture).await;
 }
+
+#[tokio::test]
+async fn a_generation_lasts_for_as_long_as_what_users_are_known_by() {
+    let fixture = Fixture::new(clock!(), BEFORE);
+    let users = &fixture.users;
+    fixture.settle();
+    assert_eq!(
+        users.generation(),
+        None,
+        "nobody knows until it is looked at"
+    );
+    let known_by = users.credential("alice").await.unwrap();
+    let first = users.generation();
+    assert!(first.is_some());
+
+    // What another look found to be the same, was the same meanwhile.
+    fixture.settle();
+    assert_eq!(users.generation(), None);
+    assert_eq!(fixture.login("bob", "b").await, In);
+    assert_eq!(users.generation(), first);
+
+    rename_over(&fixture.path(), &lines(AFTER));
+    fixture.settle();
+    let other = users.credential("alice").await.unwrap();
+    assert_ne!(known_by.expose(), other.expose());
+    let second = users.generation();
+    assert!(second.is_some() && second != first);
+
+    // Users who come back are of a generation of their own.
+    rename_over(&fixture.path(), &lines(BEFORE));
+    users.reload().await;
+    let third = users.generation();
+    assert!(third.is_some() && third != first && third != second);
+
+    // One that cannot be used changes nothing.
+    rename_over(&fixture.path(), "alice\n");
+    users.reload().await;
+    assert_eq!(users.generation(), third);
+}

@@ -1,7 +1,9 @@
 //! What ties a token to its user: a proof of what the user was known by when it was made, which
 //! fails once that is something else, also where the name is the same.
 
+use std::num::NonZeroU64;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
@@ -26,6 +28,8 @@ pub(crate) struct Bond {
     proof: String,
     /// There is one that it is true of, so that it is made out once for each token.
     proved: OnceLock<Secret<Vec<u8>>>,
+    /// The generation of the users in which it was last found true, or 0.
+    held: AtomicU64,
 }
 
 impl Bond {
@@ -35,7 +39,18 @@ impl Bond {
             token: token.to_owned(),
             proof: proof.to_owned(),
             proved: OnceLock::new(),
+            held: AtomicU64::new(0),
         }
+    }
+
+    /// Whether it was found true of users that are the same still.
+    pub(crate) fn held_at(&self, generation: NonZeroU64) -> bool {
+        self.held.load(Ordering::Relaxed) == generation.get()
+    }
+
+    /// That it was found true of these.
+    pub(crate) fn hold_at(&self, generation: NonZeroU64) {
+        self.held.store(generation.get(), Ordering::Relaxed);
     }
 
     /// Whether the user is still known by the same.

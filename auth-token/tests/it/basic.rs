@@ -1,5 +1,7 @@
 //! User and password beside tokens.
 
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -16,11 +18,25 @@ use crate::given::{HASH, ambient, issuer, realm, show, token};
 
 /// Knows alice, by what is in it.
 #[derive(Debug)]
-struct Users(Mutex<Option<Secret<Vec<u8>>>>);
+struct Users {
+    known_by: Mutex<Option<Secret<Vec<u8>>>>,
+    /// 0 for one that cannot be told.
+    generation: AtomicU64,
+    /// How often it was asked what someone is known by.
+    asked: AtomicU64,
+}
 
 impl Users {
     fn of_alice() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Some(HASH.clone()))))
+        Arc::new(Self {
+            known_by: Mutex::new(Some(HASH.clone())),
+            generation: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+        })
+    }
+
+    fn set(&self, known_by: Option<&str>) {
+        *self.known_by.lock().unwrap() = known_by.map(|what| Secret::new(what.into()));
     }
 }
 
@@ -45,8 +61,13 @@ impl Authenticator for Users {
     }
 
     async fn credential(&self, user: &str) -> Option<Secret<Vec<u8>>> {
-        let known = self.0.lock().unwrap().clone();
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let known = self.known_by.lock().unwrap().clone();
         known.filter(|_| user == "alice")
+    }
+
+    fn generation(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.generation.load(Ordering::Relaxed))
     }
 }
 
@@ -102,9 +123,6 @@ async fn a_token_is_over_when_its_user_is_known_by_something_else() {
     let users = Users::of_alice();
     let basic: Arc<dyn Authenticator> = Arc::<Users>::clone(&users);
     let auth = WithBasic::new(tokens, basic);
-    let known_by = |what: Option<&str>| {
-        *users.0.lock().unwrap() = what.map(|what| Secret::new(what.into()));
-    };
     // One that was shown before and one that was not: what was found out of a token counts for
     // the one credential alone.
     let (shown, kept) = (token(&issuer).await, token(&issuer).await);
@@ -117,7 +135,7 @@ async fn a_token_is_over_when_its_user_is_known_by_something_else() {
         (Some("hash"), true),
         (Some("other"), false),
     ] {
-        known_by(what);
+        users.set(what);
         for token in [&shown, &kept] {
             assert_eq!(show(&auth, token).await.is_ok(), expected, "{what:?}");
         }
@@ -131,4 +149,34 @@ async fn a_token_is_over_when_its_user_is_known_by_something_else() {
     assert_ne!(proof(&shown), proof(&kept));
     let nobody = issuer.mint(None, "service", &[]).await.unwrap();
     assert_eq!(claims(nobody.token.expose()).get("proof"), None);
+}
+
+#[tokio::test]
+async fn what_a_user_is_known_by_is_asked_for_once_in_each_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    let issuer = issuer(folder.path());
+    let tokens = TokenAuth::of_issuer(&issuer, realm(), "service", ambient());
+    let users = Users::of_alice();
+    let basic: Arc<dyn Authenticator> = Arc::<Users>::clone(&users);
+    let auth = WithBasic::new(tokens, basic);
+    let token = token(&issuer).await;
+    // The generation, what she is known by then, whether she is let in, and how often it is asked for when
+    // the token comes three times.
+    for (generation, what, expected, asked) in [
+        (1, "hash", true, 1),
+        (2, "hash", true, 1),
+        (0, "hash", true, 3),
+        (0, "other", false, 3),
+        (3, "other", false, 3),
+        (4, "hash", true, 1),
+        (5, "other", false, 3),
+    ] {
+        users.set(Some(what));
+        users.generation.store(generation, Ordering::Relaxed);
+        users.asked.store(0, Ordering::Relaxed);
+        for _ in 0..3 {
+            assert_eq!(show(&auth, &token).await.is_ok(), expected, "{generation}");
+        }
+        assert_eq!(users.asked.load(Ordering::Relaxed), asked, "{generation}");
+    }
 }
