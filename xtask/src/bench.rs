@@ -7,6 +7,7 @@ mod load;
 mod login;
 mod report;
 mod rows;
+mod secure;
 mod store;
 mod upload;
 
@@ -17,7 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use self::login::{Issuer, Login, Scheme};
 use self::report::Report;
-use self::rows::{ROWS, Row, Work};
+use self::rows::{ROWS, Row, Sample, Work};
 use self::store::Store;
 use crate::flags::Args;
 use crate::server::{Profile, binary, is_stand_in};
@@ -50,7 +51,7 @@ const QUICK: Scale = Scale {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let scale = if args.has("--quick") { QUICK } else { FULL };
     let only: Vec<_> = args.values("--row").collect();
-    let mut rows: Vec<&Row> = ROWS
+    let rows: Vec<&Row> = ROWS
         .iter()
         .filter(|row| only.is_empty() || only.iter().any(|part| row.name.contains(part)))
         .collect();
@@ -61,45 +62,90 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
 
     let all = contenders(args)?;
+    ensure!(!all.is_empty(), "there is nothing to measure");
+    let (mut secure, mut rows): (Vec<&Row>, Vec<&Row>) = rows
+        .into_iter()
+        .partition(|row| matches!(row.work, Work::Secure(_)));
     let issuer = issuer(&all, &mut rows, folder.path())?;
-    ensure!(!rows.is_empty(), "none of these rows can be measured");
+    secure::keep_possible(&mut secure)?;
+    let mut tables = Vec::new();
+    if !rows.is_empty() {
+        let mut stores = stores(&all, &rows, issuer.as_ref(), folder.path(), scale)?;
+        let names = stores.iter().map(|store| store.name.clone()).collect();
+        let report = compare(names, &rows, &mut stores, scale, |store, row| {
+            let measured = row.measure(store, scale)?;
+            store.clean_up()?;
+            Ok(measured)
+        })?;
+        tables.push(report.table());
+    }
+    if !secure.is_empty() {
+        let mut fronts = secure::open(&all, folder.path(), scale)?;
+        let names = fronts.iter().map(|front| front.name.clone()).collect();
+        let report = compare(names, &secure, &mut fronts, scale, |front, row| {
+            Ok((front.measure(row, scale)?, None))
+        })?;
+        tables.push(report.table());
+    }
+    ensure!(!tables.is_empty(), "none of these rows can be measured");
+    tables.push(report::footer(scale, folder.path()));
+    let text = tables.join("\n");
+    let file = sh::target().join("bench.md");
+    fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+    println!("\n{text}\nalso in {}", file.display());
+    Ok(())
+}
+
+/// Each row in so many rounds, in which they take turns.
+fn compare<C>(
+    names: Vec<String>,
+    rows: &[&Row],
+    contenders: &mut [C],
+    scale: Scale,
+    measure: impl Fn(&mut C, &Row) -> Result<(Sample, Option<Sample>)>,
+) -> Result<Report> {
+    let mut report = Report::new(names);
+    for row in rows {
+        report.begin(row);
+        for round in 0..scale.rounds {
+            for (who, contender) in contenders.iter_mut().enumerate() {
+                let measured = measure(contender, row).with_context(|| {
+                    format!("{} of {}, round {round}", row.name, report.name(who))
+                });
+                let (sample, open) = measured?;
+                report.add(who, &sample, open.as_ref());
+            }
+        }
+        report.end();
+    }
+    Ok(report)
+}
+
+/// All of them with what is read in their stores.
+fn stores(
+    all: &[(String, PathBuf)],
+    rows: &[&Row],
+    issuer: Option<&Issuer>,
+    folder: &Path,
+    scale: Scale,
+) -> Result<Vec<Store>> {
     let with_login = rows.iter().any(|row| matches!(row.work, Work::Login(_)));
     let mut stores = Vec::new();
     for (number, (name, path)) in all.iter().enumerate() {
         println!("filling {name}");
-        let folder = folder.path().join(number.to_string());
+        let folder = folder.join(number.to_string());
         fs::create_dir_all(&folder)?;
         let mut store = Store::open(name, path, &folder, scale).with_context(|| name.clone())?;
         if with_login {
             let login = match is_ours(name) {
                 true => Login::ours(path, &folder),
-                false => Login::theirs(path, &folder, issuer.as_ref()),
+                false => Login::theirs(path, &folder, issuer),
             };
             store.login = Some(login.with_context(|| name.clone())?);
         }
         stores.push(store);
     }
-    ensure!(!stores.is_empty(), "there is nothing to measure");
-
-    let mut report = Report::new(stores.iter().map(|store| store.name.clone()).collect());
-    for row in rows {
-        report.begin(row);
-        for round in 0..scale.rounds {
-            for (who, store) in stores.iter_mut().enumerate() {
-                let (sample, open) = row
-                    .measure(store, scale)
-                    .with_context(|| format!("{} of {}, round {round}", row.name, store.name))?;
-                report.add(who, &sample, open.as_ref());
-                store.clean_up()?;
-            }
-        }
-        report.end();
-    }
-    let text = report.text(scale, folder.path());
-    let file = sh::target().join("bench.md");
-    fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("\n{text}\nalso in {}", file.display());
-    Ok(())
+    Ok(stores)
 }
 
 /// Whether a contender has what only ours has.

@@ -77,6 +77,15 @@ impl Daemon {
         Ok(())
     }
 
+    /// Seconds of processor time used so far, user and system, by it and by those it has started.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let pid = self.child.id();
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let children = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let all = children.split_whitespace().map(cpu_seconds);
+        all.fold(cpu_seconds(&pid.to_string()), |sum, more| Ok(sum? + more?))
+    }
+
     /// Asks it to end, then makes it.
     pub(crate) fn stop(&mut self) {
         let pid = self.child.id().to_string();
@@ -244,17 +253,7 @@ impl Server {
 
     /// Seconds of processor time used so far, user and system.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let path = format!("/proc/{}/stat", self.daemon.child.id());
-        let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        // The name in parentheses may hold anything; utime and stime are fields 14 and 15.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let ticks: u64 = fields
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .flat_map(str::parse::<u64>)
-            .sum();
-        Ok(ticks as f64 / 100.0) // USER_HZ is 100 wherever Linux runs
+        self.daemon.cpu_seconds()
     }
 
     /// Sends it a signal.
@@ -280,6 +279,21 @@ impl Server {
             log[from..].trim_end()
         );
     }
+}
+
+/// Of a process.
+fn cpu_seconds(pid: &str) -> Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    // The name in parentheses may hold anything; utime and stime are fields 14 and 15.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks: u64 = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .flat_map(str::parse::<u64>)
+        .sum();
+    Ok(ticks as f64 / 100.0) // USER_HZ is 100 wherever Linux runs
 }
 
 /// In the words of distribution, so that any of the three can be started with it. At `debug`,

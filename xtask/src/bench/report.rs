@@ -40,6 +40,10 @@ impl Report {
         }
     }
 
+    pub(super) fn name(&self, who: usize) -> &str {
+        self.names.get(who).map_or("", String::as_str)
+    }
+
     pub(super) fn begin(&mut self, row: &Row) {
         println!("{}", row.name);
         let empty = Figures {
@@ -79,7 +83,7 @@ impl Report {
     }
 
     /// The table, in Markdown.
-    pub(super) fn text(&self, scale: Scale, folder: &Path) -> String {
+    pub(super) fn table(&self) -> String {
         let mut text = String::from("| work |");
         for name in &self.names {
             let _ = write!(text, " {name} |");
@@ -100,19 +104,7 @@ impl Report {
                 let _ = write!(text, " {ratio} |");
             }
         }
-        text.push_str(&self.logins());
-        let _ = write!(
-            text,
-            "\n\nMedians of {} interleaved rounds; ratios are medians of the rounds' ratios, of speed \
-             and, in parentheses, of the server's processor time per unit. Large blob {} MiB, \
-             {} tags, full durability, access logs off, loopback.\nHost: {}; store on {}.\n",
-            scale.rounds,
-            scale.large >> 20,
-            scale.tags,
-            host(),
-            file_system(folder),
-        );
-        text
+        text + &self.logins() + "\n"
     }
 
     /// What a login costs each of them: the same work with and without one, in the same rounds.
@@ -193,6 +185,20 @@ fn median(figures: impl Iterator<Item = f64>) -> f64 {
         odd if odd % 2 == 1 => figures[odd / 2],
         even => f64::midpoint(figures[even / 2 - 1], figures[even / 2]),
     }
+}
+
+/// What is to be known of all the tables.
+pub(super) fn footer(scale: Scale, folder: &Path) -> String {
+    format!(
+        "Medians of {} interleaved rounds; ratios are medians of the rounds' ratios, of speed \
+         and, in parentheses, of the server's processor time per unit. Large blob {} MiB, \
+         {} tags, full durability, access logs off, loopback.\nHost: {}; store on {}.\n",
+        scale.rounds,
+        scale.large >> 20,
+        scale.tags,
+        host(),
+        file_system(folder),
+    )
 }
 
 fn host() -> String {

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::login::Scheme;
+use super::secure::{Task, Version};
 use super::store::{ACCEPT, IMAGES, Store, TAGS};
 use super::upload::{self, Way};
 use super::{Scale, load};
@@ -51,6 +52,8 @@ pub(super) enum Work {
     Open(fn(&mut Store, Scale) -> Result<Figure>),
     /// A read, of the server that takes everybody and of the one that wants this login.
     Login(Scheme),
+    /// Something over TLS, of servers that are there for that alone.
+    Secure(Task),
 }
 
 #[derive(Debug)]
@@ -89,6 +92,7 @@ impl Row {
                 }
                 Ok((with, Some(without)))
             }
+            Work::Secure(_) => bail!("it is for those who speak TLS"),
         }
     }
 }
@@ -124,6 +128,14 @@ const fn login(name: &'static str, scheme: Scheme) -> Row {
         name,
         unit: Unit::Operations,
         work: Work::Login(scheme),
+    }
+}
+
+const fn secure(name: &'static str, unit: Unit, task: Task) -> Row {
+    Row {
+        name,
+        unit,
+        work: Work::Secure(task),
     }
 }
 
@@ -183,6 +195,21 @@ pub(super) static ROWS: &[Row] = &[
     operations("push of unique 4 KiB blobs, c=64", |store, scale| {
         push_small(store, scale, 64)
     }),
+    secure(
+        "TLS 1.3 pull of a large blob over HTTP/1.1",
+        Unit::Bytes,
+        Task::Pull(Version::Http1),
+    ),
+    secure(
+        "TLS 1.3 pull of a large blob over HTTP/2",
+        Unit::Bytes,
+        Task::Pull(Version::Http2),
+    ),
+    secure(
+        "new TLS 1.3 handshakes (X25519, ECDSA P-256), c=4",
+        Unit::Operations,
+        Task::Handshakes,
+    ),
 ];
 
 fn read(

@@ -1,7 +1,7 @@
 //! A contender: its server, what is in its store beforehand, and what is taken out again.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -42,8 +42,6 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn open(name: &str, binary: &Path, folder: &Path, scale: Scale) -> Result<Self> {
         let server = Server::start(binary, folder, "error")?;
-        let mut block = vec![0; BLOCK];
-        Noise::new(1).fill(&mut block);
         let mut store = Self {
             name: name.to_owned(),
             server,
@@ -51,7 +49,7 @@ impl Store {
             manifest: String::new(),
             small: String::new(),
             large: String::new(),
-            block: block.into(),
+            block: block(),
             number: 1,
             forgotten: Vec::new(),
         };
@@ -101,25 +99,41 @@ impl Store {
     }
 
     /// Frees the room of what was pushed, behind the server's back: its own collection is not
-    /// what is measured. All of them keep a blob in a folder of its digits.
+    /// what is measured.
     pub(super) fn clean_up(&mut self) -> Result<()> {
         for digest in std::mem::take(&mut self.forgotten) {
-            let hex = digest.rsplit(':').next().unwrap_or_default();
-            let mut waiting = vec![self.server.root.clone()];
-            while let Some(folder) = waiting.pop() {
-                for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-                    let entry = entry?;
-                    let data = entry.path().join("data");
-                    if entry.file_name() == *hex && data.is_file() {
-                        fs::remove_file(data)?;
-                    } else if entry.file_type()?.is_dir() && entry.file_name() != "repositories" {
-                        waiting.push(entry.path());
-                    }
-                }
+            for file in data_of(&self.server.root, &digest)? {
+                fs::remove_file(file)?;
             }
         }
         Ok(())
     }
+}
+
+/// Where a blob is: all of them keep one in a folder of its digits.
+pub(super) fn data_of(root: &Path, digest: &str) -> Result<Vec<PathBuf>> {
+    let hex = digest.rsplit(':').next().unwrap_or_default();
+    let mut found = Vec::new();
+    let mut waiting = vec![root.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            let data = entry.path().join("data");
+            if entry.file_name() == *hex && data.is_file() {
+                found.push(data);
+            } else if entry.file_type()?.is_dir() && entry.file_name() != "repositories" {
+                waiting.push(entry.path());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What large blobs are made of.
+pub(super) fn block() -> Arc<[u8]> {
+    let mut block = vec![0; BLOCK];
+    Noise::new(1).fill(&mut block);
+    block.into()
 }
 
 /// An image of small layers with a manifest of the usual size, and its digest.
