@@ -37,6 +37,14 @@ enum Source {
 }
 
 impl Source {
+    /// The keys, unless it is time to look for others.
+    fn at_hand(&self) -> Option<Arc<Keys>> {
+        match self {
+            Self::Other(_) => None,
+            Self::Own(issuer) => issuer.keys_at_hand(),
+        }
+    }
+
     async fn current(&self) -> Arc<Keys> {
         match self {
             Self::Other(keyring) => keyring.current().await,
@@ -113,10 +121,19 @@ impl TokenAuth {
 
     async fn bearer(&self, token: &str) -> Result<Known, Refused> {
         let now = seconds_of((self.ambient.now)());
-        let keys = self.source.current().await;
-        if let Some(known) = self.cache.find(token, keys.generation, now) {
-            return Ok(known);
+        // What is seldom taken has its own room: each request brings all that is not boxed here.
+        let keys = match self.source.at_hand() {
+            Some(keys) => keys,
+            None => Box::pin(self.source.current()).await,
+        };
+        match self.cache.find(token, keys.generation, now) {
+            Some(known) => Ok(known),
+            None => Box::pin(self.verified(token, keys, now)).await,
         }
+    }
+
+    /// Verifies it, and remembers that.
+    async fn verified(&self, token: &str, keys: Arc<Keys>, now: i64) -> Result<Known, Refused> {
         let verified = match self.verifier.verify(token, &keys, now) {
             Err(TokenError::UnknownKey) => {
                 let known = self.source.ask().await;

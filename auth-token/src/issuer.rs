@@ -186,6 +186,13 @@ impl Issuer {
         Arc::clone(&self.present().await.verifying)
     }
 
+    /// The same, unless it is time to look at the folder first.
+    pub(crate) fn keys_at_hand(&self) -> Option<Arc<Keys>> {
+        let looked = self.looked.load(Ordering::Relaxed);
+        let is_recent = is_recent(looked, micros_of((self.ambient.now)()), LOOK);
+        is_recent.then(|| Arc::clone(&self.as_it_is().verifying))
+    }
+
     /// Looks at the folder for a key that another process may have made.
     pub(crate) async fn look_again(self: &Arc<Self>) {
         if self.is_due(LOOK_AGAIN) {
@@ -210,9 +217,7 @@ impl Issuer {
     fn is_due(&self, long: Duration) -> bool {
         let now = micros_of((self.ambient.now)());
         let looked = self.looked.load(Ordering::Relaxed);
-        let since = now.saturating_sub(looked);
-        // A clock that was set back would put it off for as long.
-        if u64::try_from(since).is_ok_and(|since| Duration::from_micros(since) < long) {
+        if is_recent(looked, now, long) {
             return false;
         }
         let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
@@ -263,6 +268,13 @@ impl Present {
         let keys = self.signing.iter();
         keys.map(|key| (key.born, key.id.as_str())).collect()
     }
+}
+
+/// Whether a look at `looked`, both in microseconds of the epoch, was that short a time ago. A clock
+/// that was set back would put the next one off for as long.
+fn is_recent(looked: i64, now: i64, long: Duration) -> bool {
+    let since = now.saturating_sub(looked);
+    u64::try_from(since).is_ok_and(|since| Duration::from_micros(since) < long)
 }
 
 fn micros_of(time: SystemTime) -> i64 {
