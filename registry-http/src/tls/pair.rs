@@ -37,9 +37,9 @@ pub(crate) enum PairError {
         "it is no PEM; if it is DER, `openssl {0} -inform DER -in OLD -out NEW` makes PEM of it"
     )]
     NotPem(&'static str),
-    /// Within the lines of PEM.
+    /// Within the lines of PEM. What the library says of it quotes the file, which may be a key.
     #[error("its PEM is broken: {0}")]
-    Broken(pem::Error),
+    Broken(&'static str),
     #[error("it has no certificate, which begins with -----BEGIN CERTIFICATE-----{0}")]
     NoCertificate(&'static str),
     #[error("its certificate number {0} is none")]
@@ -117,7 +117,7 @@ pub(super) fn read(
 
 pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PairError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    let all = all.map_err(PairError::Broken)?;
+    let all = all.map_err(|error| PairError::Broken(broken(&error)))?;
     if !all.is_empty() {
         return Ok(all);
     }
@@ -147,10 +147,24 @@ fn private_key(text: &[u8], provider: &CryptoProvider) -> Result<Arc<dyn Signing
             PairError::NoKey(": it has a certificate, as if the two files had changed places")
         }
         pem::Error::NoItemsFound => PairError::NoKey(""),
-        error => PairError::Broken(error),
+        error => PairError::Broken(broken(&error)),
     })?;
     let key = provider.key_provider.load_private_key(key);
     key.map_err(|_| PairError::UnknownKey)
+}
+
+/// What is wrong, without a byte of the file.
+fn broken(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "what begins with a line -----BEGIN …----- has to end with a line -----END …----- of its own"
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins with -----BEGIN has to end with five dashes"
+        }
+        pem::Error::Base64Decode(_) => "there is something else than base64 in it",
+        _ => "it cannot be read",
+    }
 }
 
 fn has(text: &[u8], what: &str) -> bool {

@@ -2,6 +2,7 @@
 
 pub(crate) mod files;
 pub(crate) mod reload;
+mod secrets;
 pub(crate) mod stalled;
 
 use std::io::{Read as _, Write as _};
