@@ -117,7 +117,7 @@ pub(super) fn read(
 
 pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PairError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    let all = all.map_err(|error| PairError::Broken(broken(&error)))?;
+    let all = all.map_err(|error| PairError::Broken(torn(&error)))?;
     if !all.is_empty() {
         return Ok(all);
     }
@@ -147,22 +147,21 @@ fn private_key(text: &[u8], provider: &CryptoProvider) -> Result<Arc<dyn Signing
             PairError::NoKey(": it has a certificate, as if the two files had changed places")
         }
         pem::Error::NoItemsFound => PairError::NoKey(""),
-        error => PairError::Broken(broken(&error)),
+        error => PairError::Broken(torn(&error)),
     })?;
     let key = provider.key_provider.load_private_key(key);
     key.map_err(|_| PairError::UnknownKey)
 }
 
-/// What is wrong, without a byte of the file.
-fn broken(error: &pem::Error) -> &'static str {
+/// What is wrong with PEM, and nothing of what is in it: an error has the rest of the line with it,
+/// and where the line breaks are lost that is the whole key.
+pub(super) fn torn(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => {
-            "what begins with a line -----BEGIN …----- has to end with a line -----END …----- of its own"
+            "what begins in it does not end: -----BEGIN … and -----END … are lines of their own"
         }
-        pem::Error::IllegalSectionStart { .. } => {
-            "a line that begins with -----BEGIN has to end with five dashes"
-        }
-        pem::Error::Base64Decode(_) => "there is something else than base64 in it",
+        pem::Error::IllegalSectionStart { .. } => "its -----BEGIN … does not end with -----",
+        pem::Error::Base64Decode(_) => "between its lines is what is not base64",
         _ => "it cannot be read",
     }
 }

@@ -19,6 +19,7 @@ use rustls::sign::CertifiedKey;
 use x509_cert::der::Decode as _;
 
 use super::AcmeError;
+use crate::tls::pair::torn;
 
 /// What a handshake is answered with, and how long that is good.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Held {
     pub(super) fn parse(pem: &[u8], host: &str) -> Result<Self, String> {
         let key = key_of(pem)?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-        let chain = chain.map_err(|error| format!("a certificate of it: {error}"))?;
+        let chain = chain.map_err(|error| format!("a certificate of it: {}", torn(&error)))?;
         let Some(leaf) = chain.first() else {
             return Err("there is no certificate in it".to_owned());
         };
@@ -70,7 +71,7 @@ pub(super) fn parse_answer(pem: &[u8]) -> Result<Arc<CertifiedKey>, String> {
 fn key_of(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => "there is no key in it".to_owned(),
-        error => format!("its key: {error}"),
+        error => format!("its key: {}", torn(&error)),
     })
 }
 
@@ -210,6 +211,8 @@ mod tests {
         check_broken(chain.as_bytes(), "no key");
         check_broken(key.expose(), "no certificate");
         check_broken(&whole[..whole.len() - 40], "certificate");
+        let line = String::from_utf8_lossy(whole).replace('\n', " ");
+        check_broken(line.as_bytes(), "its key: what begins in it does not end");
         check_broken(
             &[
                 key.expose().as_slice(),

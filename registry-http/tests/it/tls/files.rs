@@ -196,6 +196,31 @@ pub(crate) fn what_is_wrong_with_a_file_is_told_with_its_name() {
     );
 }
 
+/// As a secret that went through a variable: its lines are lost, and the whole key is one.
+#[test]
+fn nothing_of_a_broken_key_is_told() {
+    let files = Files::new();
+    let (certificate, key) = files.authority.pair(&["localhost"]);
+    let inside = &key[60..80];
+    let line = key.replace('\n', " ");
+    let unclosed = key.replacen("KEY-----\n", "KEY----", 1);
+    for (certificate, key) in [
+        (&certificate, &line),
+        (&certificate, &unclosed),
+        (&line, &key),
+    ] {
+        files.write(certificate, key);
+        let (code, said) = check(&files);
+        assert!(
+            code == Some(1) && said.contains("its PEM is broken: "),
+            "{said}"
+        );
+        let bytes = format!("{:?}", inside.as_bytes());
+        let bytes = bytes.trim_matches(['[', ']']);
+        assert!(!said.contains(inside) && !said.contains(bytes), "{said}");
+    }
+}
+
 #[test]
 pub(crate) fn what_clients_refuse_is_served_and_told() {
     let files = Files::new();
