@@ -25,6 +25,10 @@ use crate::config::{ClientAuth, Clients as Settings};
 /// `clientAuth`, and the usage that stands for all (RFC 5280, section 4.2.1.12).
 const USAGES: [&[usize]; 2] = [KeyUsage::CLIENT_AUTH_REPR, &[2, 5, 29, 37, 0]];
 
+/// Bytes of names that clients are told. TLS has no room for more than 64 KiB with all around them,
+/// and Go's clients take no longer message.
+const HINTS: usize = 60 << 10;
+
 /// Reads the files, and makes of them what [`verifier`] says; with it comes what tells two contents
 /// of them apart.
 ///
@@ -72,10 +76,20 @@ pub(super) fn verifier(
     });
     Ok(Arc::new(Clients {
         auth,
-        hints: hints.collect(),
+        hints: hints_within(HINTS, hints.collect()),
         authorities,
         algorithms: provider.signature_verification_algorithms,
     }))
+}
+
+/// Where there are too many, a client is told none, and shows what it has.
+fn hints_within(bound: usize, hints: Vec<DistinguishedName>) -> Vec<DistinguishedName> {
+    // Each has its length before it.
+    let bytes: usize = hints.iter().map(|hint| hint.as_ref().len() + 2).sum();
+    match bytes <= bound {
+        true => hints,
+        false => Vec::new(),
+    }
 }
 
 /// A certificate that vouches for clients.

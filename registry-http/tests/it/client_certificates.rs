@@ -119,6 +119,21 @@ fn clients_are_told_whom_the_server_trusts() {
     }
 }
 
+/// As many as a message of TLS has no room for.
+#[test]
+fn authorities_without_number_are_no_hint_and_vouch_all_the_same() {
+    let world = World::new();
+    let long = "o".repeat(2000);
+    let many: String = (0..40)
+        .map(|at| Voucher::new(&format!("{long}{at}")).pem())
+        .collect();
+    world.write("a.pem", &(world.voucher.pem() + &many));
+    let server = world.files.start("", &world.keys(""), "");
+    for version in VERSIONS {
+        assert!(is_served(&world, &server, world.find("good"), version));
+    }
+}
+
 /// A resumed session shows no certificate again, and nobody would look whether it still counts.
 #[test]
 pub(crate) fn where_certificates_are_asked_for_no_session_is_resumed() {
