@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::TlsError;
@@ -102,6 +103,13 @@ pub(super) fn read(
             "everyone on this machine may read the key {path}: chmod 600"
         ));
     }
+    if facts.first().is_some_and(is_nameless) {
+        let path = certificate.display();
+        remarks.push(format!(
+            "the certificate {path} has no alternative names, and clients refuse it: they do not \
+             look at CN"
+        ));
+    }
     let content = [certificates, text].map(|text| digest_of(Algorithm::Sha256, &text).to_string());
     Ok(Pair {
         content: content.concat(),
@@ -135,6 +143,17 @@ fn facts(chain: &[CertificateDer<'_>]) -> Result<Vec<CertificateInner<Raw>>, Pai
         CertificateInner::from_der(der).map_err(|_| PairError::NotACertificate(number))
     });
     read.collect()
+}
+
+/// Whether it names nobody whom clients could have asked. What cannot be read is theirs to judge.
+fn is_nameless(certificate: &CertificateInner<Raw>) -> bool {
+    let names = certificate
+        .tbs_certificate()
+        .get_extension::<SubjectAltName>();
+    match names {
+        Ok(names) => names.is_none_or(|(_, names)| names.0.is_empty()),
+        Err(_) => false,
+    }
 }
 
 fn private_key(text: &[u8], provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, PairError> {

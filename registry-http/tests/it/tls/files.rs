@@ -243,3 +243,16 @@ pub(crate) fn what_clients_refuse_is_served_and_told() {
     let error = connect(&server, files.client(Version::Tls13, &[])).unwrap_err();
     assert!(error.to_string().contains("expired"), "{error}");
 }
+
+/// As tutorials of old make them, with a name in `CN` alone.
+#[test]
+fn a_certificate_without_alternative_names_is_served_and_told() {
+    let files = Files::new();
+    let says = "has no alternative names, and clients refuse it";
+    for (hosts, is_told) in [(&[][..], true), (&["localhost"], false)] {
+        let (certificate, key) = files.authority.pair(hosts);
+        files.write(&certificate, &key);
+        let (code, said) = check(&files);
+        assert_eq!((code, said.contains(says)), (Some(0), is_told), "{said}");
+    }
+}
