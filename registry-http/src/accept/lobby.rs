@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::say_again;
+use super::gate::say_again;
 use crate::app::PeerAddr;
 
 /// Where handshakes happen. One too many, and the oldest of the network that has most of them has

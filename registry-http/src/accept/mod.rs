@@ -5,11 +5,13 @@
 
 mod activation;
 mod body;
+mod gate;
 mod h2c;
 mod io;
 mod listen;
 mod lobby;
 mod proxied;
+mod refused;
 mod secure;
 mod unix;
 mod wire;
@@ -17,7 +19,7 @@ mod wire;
 use std::convert::Infallible;
 use std::io::ErrorKind::NotConnected;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -29,13 +31,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 pub(crate) use self::activation::Passed;
 pub(crate) use self::body::Stalled;
 use self::body::{Answer, Awaited};
+use self::gate::Gate;
 use self::io::{Exchange, StallIo};
 pub(crate) use self::listen::{Listen, Listener, bind};
+use self::refused::Refused;
 use self::secure::{Admitted, Secure};
 pub(crate) use self::unix::UnixSocket;
 use crate::app::PeerAddr;
@@ -45,15 +49,6 @@ use crate::tls::{Tls, TlsInfo};
 /// The most that hyper gathers for one connection, in each direction. It is what an upload is
 /// read in, so that smaller means slower, and what ten thousand idle connections never have.
 const MAX_BUFFER: usize = 256 << 10;
-
-/// Between two attempts to accept while that fails.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
-
-/// Between two lines that say the same of connections that are not let in.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
-
-/// The same of requests that are refused for their form.
-const SAY_REFUSED: Duration = Duration::from_secs(1);
 
 /// How much and how long.
 #[derive(Clone, Copy, Debug)]
@@ -164,101 +159,6 @@ fn report(ended: Result<(), JoinError>) {
         && error.is_panic()
     {
         tracing::error!("a connection ended with a panic, which is a bug: {error}");
-    }
-}
-
-/// Lets connections in, one after the other, and never gives up.
-#[derive(Default)]
-struct Gate {
-    /// How long to wait after the next error; something while the last attempt failed.
-    back_off: Option<Duration>,
-    said_failing: Option<Instant>,
-    said_full: Option<Instant>,
-}
-
-/// What hyper refuses before anybody here sees it, so that its line in the log is all there is of
-/// it. Not every one has a line.
-#[derive(Debug, Default)]
-struct Refused(Mutex<(Option<Instant>, u64)>);
-
-impl Refused {
-    /// The same of TLS, where it is not spoken.
-    fn tell_of_tls(&self, peer: PeerAddr) {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if say_again_after(&mut refused.0, SAY_REFUSED) {
-            drop(refused);
-            tracing::info!(
-                %peer,
-                "a client speaks TLS, which this server does not: it has no `http.tls`"
-            );
-        }
-    }
-
-    fn tell(&self, peer: PeerAddr, error: &(dyn std::error::Error + 'static), what: &str) {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (said, untold) = &mut *refused;
-        if !say_again_after(said, SAY_REFUSED) {
-            *untold += 1;
-            return;
-        }
-        let untold = std::mem::take(untold);
-        drop(refused);
-        tracing::info!(%peer, error, untold, "{what}");
-    }
-}
-
-/// Whether to say it, after having said it at `said`.
-fn say_again(said: &mut Option<Instant>) -> bool {
-    say_again_after(said, SAY_AGAIN)
-}
-
-fn say_again_after(said: &mut Option<Instant>, pause: Duration) -> bool {
-    let again = said.is_none_or(|said| said.elapsed() > pause);
-    if again {
-        *said = Some(Instant::now());
-    }
-    again
-}
-
-impl Gate {
-    async fn next<L: Listen>(
-        &mut self,
-        listener: &mut L,
-        slots: &Arc<Semaphore>,
-    ) -> Option<(L::Stream, PeerAddr, OwnedSemaphorePermit)> {
-        if slots.available_permits() == 0 && say_again(&mut self.said_full) {
-            tracing::warn!("`extensions.limits.connections` is reached: more have to wait");
-        }
-        let slot = Arc::clone(slots).acquire_owned().await.ok()?;
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                self.back_off = None;
-                Some((stream, peer, slot))
-            }
-            Err(error) => {
-                drop(slot);
-                self.failed(&error).await;
-                None
-            }
-        }
-    }
-
-    async fn failed(&mut self, error: &std::io::Error) {
-        use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        // These are about one client, who has gone again.
-        if matches!(
-            error.kind(),
-            ConnectionAborted | ConnectionReset | Interrupted
-        ) {
-            return;
-        }
-        // Out of file descriptors, most likely: those who end give theirs back.
-        let wait = self.back_off.unwrap_or(BACK_OFF.0);
-        if say_again(&mut self.said_failing) {
-            tracing::error!(%error, "accepting connections; trying again until it works");
-        }
-        self.back_off = Some((wait * 2).min(BACK_OFF.1));
-        sleep(wait).await;
     }
 }
 
