@@ -256,6 +256,16 @@ async fn connect<T, S>(
             handler.tls = Some(Arc::new(info));
             serve_one(stream, handler, stopping).await;
         }
+        // The client does not believe us or cannot be believed, which somebody will look for.
+        Err(error)
+            if error
+                .get_ref()
+                .is_some_and(|error| error.is::<rustls::Error>()) =>
+        {
+            handler
+                .refused
+                .tell(handler.peer, &error, "no handshake of TLS");
+        }
         Err(error) => tracing::debug!(peer = %handler.peer, %error, "no handshake of TLS"),
     }
 }

@@ -61,6 +61,26 @@ pub(crate) fn by_default_only_those_are_served_whom_somebody_vouches_for() {
 }
 
 #[test]
+fn who_is_not_let_in_is_told_of_in_the_log() {
+    let world = World::new();
+    let server = world.files.start("", &world.keys(""), "");
+    assert!(!is_served(
+        &world,
+        &server,
+        &Shown::default(),
+        Version::Tls13
+    ));
+    let line = "no handshake of TLS";
+    wait_for(|| (server.process.log.count(line) == 1).then_some(()));
+    let lines = server.process.log.lines();
+    let line = lines.iter().find(|told| told.contains(line)).unwrap();
+    assert!(
+        line.contains("level=info") && line.contains("certificate"),
+        "{line}"
+    );
+}
+
+#[test]
 pub(crate) fn require_and_verify_is_the_same() {
     serves("require-and-verify-client-cert", true, false, false);
 }
