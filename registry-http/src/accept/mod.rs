@@ -127,8 +127,16 @@ where
             exchange: Arc::default(),
             tls: None,
         };
-        let admitted = secure.as_ref().map(|secure| secure.admit(peer));
-        let connection = connect(stream, proxies.clone(), admitted, handler, stopping.clone());
+        // Who comes by a proxy is who it says.
+        let admitted = secure.as_ref().filter(|_| proxies.is_none());
+        let admitted = admitted.map(|secure| secure.admit(peer));
+        let connection = connect(
+            stream,
+            proxies.clone(),
+            (secure.clone(), admitted),
+            handler,
+            stopping.clone(),
+        );
         tasks.spawn(hold(slot, connection));
     }
     drop(listener);
@@ -217,7 +225,7 @@ where
 async fn connect<T, S>(
     mut stream: T,
     proxies: Option<Arc<Proxies>>,
-    admitted: Option<Admitted>,
+    (secure, admitted): (Option<Arc<Secure>>, Option<Admitted>),
     mut handler: Handler<S>,
     mut stopping: watch::Receiver<()>,
 ) where
@@ -241,7 +249,8 @@ async fn connect<T, S>(
             }
         }
     }
-    let Some(admitted) = admitted else {
+    let enter = || Some(secure?.admit(handler.peer));
+    let Some(admitted) = admitted.or_else(enter) else {
         return serve_one(stream, handler, stopping).await;
     };
     let handshake = admitted.handshake(stream, Arc::clone(&handler.exchange));

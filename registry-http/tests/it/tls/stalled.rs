@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use super::*;
+use crate::process::wait_for;
 
 /// The beginning of what a client says first.
 fn half_a_hello(files: &Files) -> Vec<u8> {
@@ -66,6 +67,25 @@ pub(crate) fn the_oldest_handshake_has_to_go_where_there_are_too_many() {
         .process
         .log
         .wait("`extensions.limits.handshakes` is reached");
+}
+
+#[test]
+fn whoever_comes_by_a_proxy_is_sent_away_for_nobody_else() {
+    let files = Files::new();
+    let more = "extensions: {proxies: [127.0.0.1], proxyprotocol: true, \
+                limits: {handshakes: 3, handshake_timeout: 10m}}\n";
+    let server = files.start("", "", more);
+    let through = |client: &str, said: &[u8]| {
+        let line = format!("PROXY TCP4 {client} 192.0.2.9 4711 5000\r\n");
+        stall(&server, &[line.as_bytes(), said].concat())
+    };
+    let patient = through("192.0.2.1", b"");
+    let hello = half_a_hello(&files);
+    let stalled: Vec<_> = (0..4).map(|_| through("192.0.2.2", &hello)).collect();
+    let open = || stalled.iter().filter(|stream| is_open(stream)).count();
+    wait_for(|| (open() == 2).then_some(()));
+    let mut stream = shake(patient, files.client(Version::Tls13, &[])).unwrap();
+    assert_eq!(send(&mut stream, &Request::new("GET", "/v2/")).status, 200);
 }
 
 #[test]
