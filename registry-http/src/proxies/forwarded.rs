@@ -89,10 +89,12 @@ fn text(value: &HeaderValue) -> &str {
 /// A name or an address, and perhaps a port, and nothing that means something in a URL.
 fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    // What stands behind the host, if anything, is a port.
+    let is_whole = |host: &Authority| host.host() == text || host.port_u16().is_some();
     text.bytes().all(plain)
         && text
             .parse::<Authority>()
-            .is_ok_and(|host| !host.host().is_empty())
+            .is_ok_and(|host| !host.host().is_empty() && is_whole(&host))
 }
 
 /// One of IPv6 may have brackets, and either a port.
@@ -172,6 +174,16 @@ mod tests {
             headers.append(*name, value);
         }
         headers
+    }
+
+    #[test]
+    fn a_host_may_have_a_port_and_nothing_else() {
+        for text in ["a", "a.b:443", "192.0.2.1:65535", "[2001:db8::1]:5000"] {
+            assert!(is_host(text), "{text:?}");
+        }
+        for text in ["", "a:", "a:65536", "a:b", ":443", "a/b", "u@a", "a b"] {
+            assert!(!is_host(text), "{text:?}");
+        }
     }
 
     #[test]
