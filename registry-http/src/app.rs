@@ -177,6 +177,7 @@ impl App {
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let tls = parts.extensions.get::<Arc<TlsInfo>>();
+        let secure = tls.is_some();
         let mut incoming = Incoming {
             client,
             outside: Outside::default(),
@@ -191,8 +192,7 @@ impl App {
             return response;
         }
         framing::settle_host(&parts.uri, &mut incoming.headers);
-        incoming.outside = self.front.outside(client.peer, &incoming.headers);
-        incoming.outside.secure = parts.extensions.get::<Arc<TlsInfo>>().is_some();
+        incoming.outside = self.front.outside(client.peer, &incoming.headers, secure);
         let result = match self.parse(&parts.method, &parts.uri) {
             _ if self.health.is_failing() => Err(ApiError::Unhealthy),
             Ok(endpoint) => {

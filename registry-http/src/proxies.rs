@@ -182,8 +182,9 @@ impl Front {
         Client { peer, behind }
     }
 
-    /// As what this server is asked. `Host` is believed where no proxy knows better.
-    pub(crate) fn outside(&self, peer: PeerAddr, headers: &HeaderMap) -> Outside {
+    /// As what this server is asked, `secure` where that is over TLS. `Host` is believed where no
+    /// proxy knows better.
+    pub(crate) fn outside(&self, peer: PeerAddr, headers: &HeaderMap, secure: bool) -> Outside {
         let trusted = self.proxies.trusts(peer.0.map(|peer| peer.ip()));
         let text = |value: &HeaderValue| value.to_str().map(str::to_owned).ok();
         let host = || headers.get(header::HOST).and_then(text);
@@ -194,7 +195,7 @@ impl Front {
                 false => None,
             },
             host: told.or_else(host).unwrap_or_default(),
-            secure: false,
+            secure,
         }
     }
 

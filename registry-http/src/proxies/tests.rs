@@ -157,7 +157,7 @@ fn a_scheme_is_believed_of_everyone_until_someone_is_named_and_a_host_is_not() {
         ("x-forwarded-host", "outside"),
     ]);
     let told = |proxies| {
-        let outside = Front::new(proxies).outside(peer("10.0.0.1"), &lines);
+        let outside = Front::new(proxies).outside(peer("10.0.0.1"), &lines, false);
         (outside.scheme, outside.host)
     };
     let host = |host: &str| host.to_owned();
@@ -212,7 +212,7 @@ proptest! {
             headers.append(name, value.parse().unwrap());
         }
         let front = Front::new(named(&["all"]));
-        let outside = front.outside(peer("10.0.0.1"), &headers);
+        let outside = front.outside(peer("10.0.0.1"), &headers, false);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
         prop_assert!(outside.host.chars().all(plain), "{:?}", outside.host);
         front.client(peer("10.0.0.1"), &headers);
