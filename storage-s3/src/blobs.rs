@@ -125,7 +125,11 @@ impl BlobStore for S3Driver {
             return Ok(None);
         }
         let key = self.store.key(&Key::Blob(*digest).path())?;
-        let signed = self.store.s3.signed_url(Method::GET, &key, REDIRECT).await;
+        let signed = self
+            .store
+            .elsewhere
+            .signed_url(Method::GET, &key, REDIRECT)
+            .await;
         let url = signed.map_err(fault("signing a URL"))?;
         Ok(Some(RedirectUrl::new(url.into())))
     }

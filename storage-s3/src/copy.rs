@@ -24,9 +24,13 @@ pub(crate) async fn copy(
     len: u64,
 ) -> Result<(), StorageError> {
     if len <= store.copying.threshold {
-        return store.s3.copy(from, to).await.map_err(fault(COPY));
+        return store.maker.copy(from, to).await.map_err(fault(COPY));
     }
-    let upload = store.s3.create_multipart(to).await.map_err(fault(COPY))?;
+    let upload = store
+        .maker
+        .create_multipart(to)
+        .await
+        .map_err(fault(COPY))?;
     let copied = async {
         let part = store.copying.part.max(len.div_ceil(MOST_PARTS));
         let parts = ranges(store, from, 0..len, part, (to, &upload)).await?;

@@ -1,8 +1,7 @@
 //! Blobs and records in an S3 bucket, in the tree that distribution keeps there.
 //!
 //! This crate depends on [`registry_core`] alone. It implements its storage traits on `object_store`
-//! and leaves all semantics of a registry to core. The driver is not part of this release; a
-//! configuration that names it is refused with an error that says so.
+//! and leaves all semantics of a registry to core.
 #![warn(missing_docs)]
 
 mod blobs;
@@ -10,6 +9,8 @@ mod client;
 mod clock;
 mod config;
 mod copy;
+mod credentials;
+mod endpoint;
 mod error;
 mod random;
 mod reader;
@@ -21,10 +22,12 @@ pub mod testing;
 mod trash;
 mod upload;
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 
-use registry_core::storage::OpenMode;
+use registry_core::StorageError;
+use registry_core::storage::{Obstacle, OpenMode, Survey};
 
 pub use self::client::TlsError;
 pub use self::config::Config;
@@ -46,23 +49,59 @@ pub struct S3Driver {
 /// Where the bucket cannot be asked, or, to serve, written to.
 pub async fn open(config: &Config, mode: OpenMode) -> Result<S3Driver, OpenError> {
     let store = Arc::new(store::Store::new(config)?);
-    let unusable = |doing| {
-        move |source: registry_core::StorageError| OpenError::Unusable {
-            doing,
-            bucket: config.bucket.clone(),
-            source: source.into(),
-        }
-    };
-    store.now().await.map_err(unusable("asking"))?;
+    let asked = store.look().await;
+    asked.map_err(|source| unusable(&store, "asking", source))?;
     let enforced = match mode {
         OpenMode::Serve | OpenMode::Collect => {
-            records::probe(&store).await.map_err(unusable("trying"))?
+            let tried = records::probe(&store).await;
+            tried.map_err(|source| unusable(&store, "trying", source))?
         }
         // Nothing is written.
         _ => false,
     };
     let writers = Arc::new(records::Writers::new(enforced));
     Ok(S3Driver { store, writers })
+}
+
+fn unusable(store: &store::Store, doing: &'static str, source: StorageError) -> OpenError {
+    let said = source.source().map(ToString::to_string);
+    let source = match said.is_some_and(|said| said.contains("NoSuchBucket")) {
+        true => "there is no such bucket".into(),
+        false => source.into(),
+    };
+    OpenError::Unusable {
+        doing,
+        bucket: store.bucket.clone(),
+        credentials: store.credentials,
+        source,
+    }
+}
+
+impl S3Driver {
+    /// What there is to say of the store to whoever runs the registry. What it holds to is tried,
+    /// as before serving: that leaves nothing behind, and nothing else tells.
+    pub async fn survey(&self) -> Survey {
+        let mut survey = Survey::default();
+        let mut tell = |name, value: String| survey.facts.push((name, value));
+        tell("bucket", self.store.bucket.clone());
+        tell("endpoint", self.store.endpoint.clone());
+        tell("credentials", self.store.credentials.to_owned());
+        match records::probe(&self.store).await {
+            Ok(true) => tell(
+                "conditions of writes",
+                "held to; several servers may have the bucket".to_owned(),
+            ),
+            Ok(false) => tell(
+                "conditions of writes",
+                "passed over; one server may have the bucket, not several".to_owned(),
+            ),
+            Err(source) => {
+                let refused: Obstacle = Arc::new(unusable(&self.store, "trying", source));
+                survey.serve = Some(refused);
+            }
+        }
+        survey
+    }
 }
 
 impl fmt::Debug for S3Driver {

@@ -13,7 +13,7 @@ use registry_core::StorageError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{DRIVER, broken, fault};
+use crate::error::{DRIVER, broken, fault, said};
 use crate::random;
 use crate::store::Store;
 
@@ -255,6 +255,6 @@ fn refused(doing: &'static str, status: StatusCode, text: &str) -> StorageError 
         driver: DRIVER,
         doing,
         temporary: status.is_server_error() || again.contains(&status),
-        source: format!("the store answered {status}: {text}").into(),
+        source: format!("the store answered {status}: {}", said(text)).into(),
     }
 }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderValue;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider};
 use object_store::path::Path;
-use object_store::{BackoffConfig, Error, ObjectStoreExt as _, RetryConfig};
+use object_store::{
+    BackoffConfig, ClientOptions, Error, ObjectStore as _, ObjectStoreExt as _, RetryConfig,
+};
 use registry_core::StorageError;
 use registry_core::layout::{Dir, StorePath};
 use tokio::sync::Semaphore;
@@ -14,6 +17,8 @@ use tokio::sync::Semaphore;
 use crate::Config;
 use crate::client::{Client, Settings};
 use crate::clock::Clock;
+use crate::credentials::{self, Credentials};
+use crate::endpoint::{self, Endpoint};
 use crate::error::{OpenError, broken, fault};
 use crate::random;
 
@@ -21,11 +26,23 @@ use crate::random;
 /// answered by then is refused by the store within 15 minutes of its signing.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// Bytes of a part, at most: ten thousand of them are more than an object may have.
+const LARGEST_PART: u64 = 1 << 30;
+
 pub(crate) struct Store {
     /// Repeats what may be repeated.
     pub(crate) s3: AmazonS3,
-    /// Repeats nothing: of a write under a condition nobody could tell afterwards whose it was.
+    /// The same, and what it makes is kept as the configuration says: its class, its key.
+    pub(crate) maker: AmazonS3,
+    /// The same, and repeats nothing: of a write under a condition nobody could tell afterwards
+    /// whose it was.
     pub(crate) once: AmazonS3,
+    /// Signs what clients are sent to.
+    pub(crate) elsewhere: AmazonS3,
+    /// Where the credentials are from.
+    pub(crate) credentials: &'static str,
+    /// What requests begin with.
+    pub(crate) endpoint: String,
     pub(crate) retries: usize,
     /// For what `object_store` has not.
     pub(crate) client: Client,
@@ -66,24 +83,40 @@ impl Store {
             why: error.to_string(),
         })?;
         let clock = Arc::new(Clock::default());
-        let client = client(config, &clock)?;
-        let build = |retries| {
-            let built = builder(config, retries).with_http_connector(client.clone());
-            built.build().map_err(|source| OpenError::Unusable {
+        let found = Credentials::find(config, &credentials::variable)?;
+        let client = client(config, &found, &clock)?;
+        let endpoint = Endpoint::of(config);
+        let build = |builder: AmazonS3Builder| {
+            builder.build().map_err(|source| OpenError::Unusable {
                 doing: "opening",
                 bucket: config.bucket.clone(),
+                credentials: found.origin(),
                 source: source.into(),
             })
         };
+        let plain = || builder(config, &endpoint, &client);
+        let s3 = build(found.apply(plain()).with_retry(retry(config.retries)))?;
+        // Asked for once, for all.
+        let same = |builder: AmazonS3Builder| {
+            let credentials: &AwsCredentialProvider = s3.credentials();
+            builder.with_credentials(Arc::clone(credentials))
+        };
+        let making = making(config)?;
+        let maker = || same(plain()).with_client_options(options(&endpoint, &making));
+        let other = Endpoint::of_redirects(config).unwrap_or_else(|| endpoint.clone());
         let all_memory = memory(config);
         Ok(Self {
-            s3: build(config.retries)?,
-            once: build(0)?,
+            maker: build(maker().with_retry(retry(config.retries)))?,
+            once: build(maker().with_retry(retry(0)))?,
+            elsewhere: build(same(builder(config, &other, &client)))?,
+            s3,
+            credentials: found.origin(),
+            endpoint: endpoint.url,
             retries: config.retries,
             client,
             bucket: config.bucket.clone(),
             root,
-            part: config.chunksize.max(1),
+            part: config.chunksize.clamp(1, LARGEST_PART),
             copying: Copying {
                 threshold: config.multipartcopythresholdsize,
                 part: config.multipartcopychunksize.max(1),
@@ -94,6 +127,14 @@ impl Store {
             all_memory,
             clock,
         })
+    }
+
+    /// Whether the bucket is there and may be asked.
+    pub(crate) async fn look(&self) -> Result<(), StorageError> {
+        let uploads = self.key(&Dir::Uploads.path())?;
+        let first = self.s3.list(Some(&uploads)).next().await;
+        first.transpose().map_err(fault("listing"))?;
+        Ok(())
     }
 
     /// The whole key of a path.
@@ -130,73 +171,97 @@ impl Store {
 
 /// Two parts at least: one that is made from pieces, and the pieces of it.
 fn memory(config: &Config) -> u32 {
-    let bytes = config.uploadmemory.max(config.chunksize.saturating_mul(2));
+    let bytes = config
+        .uploadmemory
+        .max(config.chunksize.min(LARGEST_PART).saturating_mul(2));
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-fn client(config: &Config, clock: &Arc<Clock>) -> Result<Client, OpenError> {
+fn client(config: &Config, found: &Credentials, clock: &Arc<Clock>) -> Result<Client, OpenError> {
     let user_agent = config.useragent.as_ref().filter(|text| !text.is_empty());
     let user_agent = user_agent
-        .map(|text| HeaderValue::try_from(text.as_str()))
-        .transpose();
+        .map(|text| value("useragent", text))
+        .transpose()?;
+    let endpoint = Endpoint::of(config);
     let settings = Settings {
         patience: config.patience,
         skip_verify: config.skipverify,
-        user_agent: user_agent.map_err(|error| OpenError::Setting {
-            key: "useragent",
-            why: error.to_string(),
-        })?,
+        user_agent,
+        logged: config.logged,
+        clock_of: endpoint.authority().map(str::to_owned),
     };
-    let secure = endpoint(config).is_none_or(|endpoint| endpoint.starts_with("https:"));
+    let secure = endpoint.is_secure() || found.needs_tls();
     Ok(Client::new(&settings, secure, Arc::clone(clock))?)
 }
 
-/// With its scheme; `None` for AWS.
-fn endpoint(config: &Config) -> Option<String> {
-    let endpoint = config
-        .regionendpoint
-        .as_ref()
-        .filter(|text| !text.is_empty())?;
-    Some(match (endpoint.contains("://"), config.secure) {
-        (true, _) => endpoint.clone(),
-        (false, true) => format!("https://{endpoint}"),
-        (false, false) => format!("http://{endpoint}"),
+fn value(key: &'static str, text: &str) -> Result<HeaderValue, OpenError> {
+    HeaderValue::try_from(text).map_err(|error| OpenError::Setting {
+        key,
+        why: error.to_string(),
     })
 }
 
-fn builder(config: &Config, retries: usize) -> AmazonS3Builder {
-    let endpoint = endpoint(config);
-    let plain = endpoint
-        .as_ref()
-        .is_some_and(|endpoint| endpoint.starts_with("http:"));
-    let mut builder = AmazonS3Builder::new()
+/// What is said of every object that is made. It is signed, so it has to be there before.
+fn making(config: &Config) -> Result<HeaderMap, OpenError> {
+    let keyid = config.keyid.as_deref().filter(|_| config.encrypt);
+    let encryption = match keyid {
+        Some(_) => "aws:kms",
+        None => "AES256",
+    };
+    let headers = [
+        (
+            "storageclass",
+            "x-amz-storage-class",
+            config.storageclass.as_deref(),
+        ),
+        ("objectacl", "x-amz-acl", config.objectacl.as_deref()),
+        (
+            "encrypt",
+            "x-amz-server-side-encryption",
+            config.encrypt.then_some(encryption),
+        ),
+        (
+            "keyid",
+            "x-amz-server-side-encryption-aws-kms-key-id",
+            keyid,
+        ),
+    ];
+    let given = headers
+        .into_iter()
+        .filter_map(|(key, name, text)| Some((key, name, text?)));
+    given
+        .map(|(key, name, text)| Ok((HeaderName::from_static(name), value(key, text)?)))
+        .collect()
+}
+
+fn options(endpoint: &Endpoint, headers: &HeaderMap) -> ClientOptions {
+    let options = ClientOptions::new().with_allow_http(!endpoint.is_secure());
+    match headers.is_empty() {
+        true => options,
+        false => options.with_default_headers(headers.clone()),
+    }
+}
+
+fn retry(retries: usize) -> RetryConfig {
+    RetryConfig {
+        max_retries: retries,
+        retry_timeout: RETRY,
+        backoff: BackoffConfig {
+            max_backoff: random::LONGEST,
+            ..BackoffConfig::default()
+        },
+    }
+}
+
+fn builder(config: &Config, endpoint: &Endpoint, client: &Client) -> AmazonS3Builder {
+    AmazonS3Builder::new()
         .with_bucket_name(&config.bucket)
-        .with_region(&config.region)
-        .with_virtual_hosted_style_request(!config.forcepathstyle)
-        .with_allow_http(plain)
+        .with_region(endpoint::region(config))
+        .with_endpoint(&endpoint.url)
+        .with_virtual_hosted_style_request(endpoint.virtual_hosted)
+        .with_client_options(options(endpoint, &HeaderMap::new()))
         // Over TLS nobody changes the bytes, and every byte is hashed already; over plain HTTP the
         // signature has to speak for them.
-        .with_unsigned_payload(!plain)
-        .with_retry(RetryConfig {
-            max_retries: retries,
-            retry_timeout: RETRY,
-            backoff: BackoffConfig {
-                max_backoff: random::LONGEST,
-                ..BackoffConfig::default()
-            },
-        });
-    if let Some(endpoint) = endpoint {
-        let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", &endpoint));
-        let rest = rest.trim_end_matches('/');
-        builder = builder.with_endpoint(match config.forcepathstyle {
-            true => format!("{scheme}://{rest}"),
-            false => format!("{scheme}://{}.{rest}", config.bucket),
-        });
-    }
-    if let (Some(access), Some(secret)) = (&config.accesskey, &config.secretkey) {
-        builder = builder
-            .with_access_key_id(access)
-            .with_secret_access_key(secret);
-    }
-    builder
+        .with_unsigned_payload(endpoint.is_secure())
+        .with_http_connector(client.clone())
 }

@@ -55,6 +55,10 @@ pub(crate) struct Settings {
     pub(crate) skip_verify: bool,
     /// Instead of ours.
     pub(crate) user_agent: Option<HeaderValue>,
+    /// Whether each request is a line at level `debug`.
+    pub(crate) logged: bool,
+    /// Host and port of the store. Who is asked for credentials has a clock of its own.
+    pub(crate) clock_of: Option<String>,
 }
 
 impl Default for Settings {
@@ -63,6 +67,8 @@ impl Default for Settings {
             patience: Duration::from_secs(30),
             skip_verify: false,
             user_agent: None,
+            logged: false,
+            clock_of: None,
         }
     }
 }
@@ -75,6 +81,8 @@ struct Inner {
     pool: Pool<HttpsConnector<TcpConnector>, Sent>,
     patience: Duration,
     user_agent: HeaderValue,
+    logged: bool,
+    clock_of: Option<String>,
     clock: Arc<Clock>,
 }
 
@@ -105,6 +113,8 @@ impl Client {
             pool,
             patience: settings.patience,
             user_agent: settings.user_agent.clone().unwrap_or(ours),
+            logged: settings.logged,
+            clock_of: settings.clock_of.clone(),
             clock,
         })))
     }
@@ -126,12 +136,38 @@ impl HttpConnector for Client {
 #[async_trait]
 impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if !self.0.logged {
+            return self.0.call(request).await;
+        }
+        let method = request.method().clone();
+        // Whoever has the query may have signed it.
+        let path = request.uri().path().to_owned();
+        let begun = Instant::now();
+        let answer = self.0.call(request).await;
+        let took = begun.elapsed();
+        match &answer {
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                tracing::debug!(%method, path, status, ?took, "the store has answered");
+            }
+            Err(error) => {
+                tracing::debug!(%method, path, %error, ?took, "the store has not answered")
+            }
+        }
+        answer
+    }
+}
+
+impl Inner {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let watch = Watch::default();
-        let patience = self.0.patience;
+        let patience = self.patience;
+        let authority = request.uri().authority().map(|one| one.as_str());
+        let of_store = self.clock_of.is_none() || self.clock_of.as_deref() == authority;
         let mut request = request.map(|body| Sent::new(body, watch.clone()));
         let headers = request.headers_mut();
-        headers.insert(header::USER_AGENT, self.0.user_agent.clone());
-        let mut answering = pin!(self.0.pool.request(request));
+        headers.insert(header::USER_AGENT, self.user_agent.clone());
+        let mut answering = pin!(self.pool.request(request));
         let answer = loop {
             let limit = watch.last() + patience;
             match timeout_at(limit, &mut answering).await {
@@ -141,8 +177,10 @@ impl HttpService for Client {
                 Err(_) => return Err(silent(patience)),
             }
         };
-        if let Some(date) = answer.headers().get(header::DATE) {
-            self.0.clock.note(date);
+        if let Some(date) = answer.headers().get(header::DATE)
+            && of_store
+        {
+            self.clock.note(date);
         }
         Ok(answer.map(|body| HttpResponseBody::new(Taken::new(body, patience))))
     }

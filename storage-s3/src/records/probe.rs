@@ -40,7 +40,7 @@ pub(crate) async fn probe(store: &Store) -> Result<bool, StorageError> {
         Err(error) => Err(error),
     };
     store
-        .s3
+        .maker
         .put(&key, Bytes::from_static(b"!").into())
         .await
         .map_err(trying)?;

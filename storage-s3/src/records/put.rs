@@ -104,7 +104,7 @@ impl Writers {
 }
 
 async fn replace(store: &Store, key: &Path, value: Bytes) -> Result<Outcome, StorageError> {
-    let put = store.s3.put(key, PutPayload::from_bytes(value)).await;
+    let put = store.maker.put(key, PutPayload::from_bytes(value)).await;
     let put = put.map_err(fault("writing a record"))?;
     Ok(Outcome::Done(put.e_tag.map(Version::new)))
 }

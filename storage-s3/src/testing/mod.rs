@@ -179,9 +179,9 @@ impl S3Server {
         let mut config = Config::new(self.bucket());
         config.accesskey = Some(Self::ACCESS_KEY.to_owned());
         config.secretkey = Some(Self::SECRET_KEY.to_owned());
-        config.region = self.region().to_owned();
+        config.region = Some(self.region().to_owned());
         config.regionendpoint = Some(self.endpoint());
-        config.forcepathstyle = true;
+        config.forcepathstyle = Some(true);
         config
     }
 

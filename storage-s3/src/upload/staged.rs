@@ -141,7 +141,7 @@ impl Staged {
             len,
         };
         let key = self.store.key(&tail.path(self.id)?)?;
-        let put = self.store.s3.put(&key, payload(bytes)).await;
+        let put = self.store.maker.put(&key, payload(bytes)).await;
         put.map_err(fault("writing to an upload"))?;
         self.token.tails.push(tail);
         Ok(())
@@ -162,7 +162,7 @@ impl Staged {
             parts: Vec::new(),
         };
         let key = self.store.key(&multipart.path(self.id)?)?;
-        let begun = self.store.s3.create_multipart(&key).await;
+        let begun = self.store.maker.create_multipart(&key).await;
         multipart.id = begun.map_err(fault("beginning an upload"))?;
         let (base, to) = (self.staging()?, (&key, multipart.id.as_str()));
         let copied = 0..self.token.before_front();

@@ -210,7 +210,7 @@ impl Writer {
             let mut whole = self.staged.front().await?;
             whole.extend(self.held.iter().cloned());
             let payload: PutPayload = payload(whole);
-            let put = self.staged.store.s3.put(&to, payload).await;
+            let put = self.staged.store.maker.put(&to, payload).await;
             put.map_err(fault(COMMIT))?;
             self.staged.clean(self.staged.token.base > 0).await;
             return Ok(());

@@ -5,4 +5,5 @@ mod blobs;
 mod conformance;
 mod records;
 mod server;
+mod settings;
 mod uploads;

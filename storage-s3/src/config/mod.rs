@@ -1,36 +1,68 @@
 //! The settings of the driver, under the names that distribution gives them.
 
+mod section;
+mod size;
+mod words;
+
 use std::fmt;
 use std::time::Duration;
 
+use serde::de::{Deserialize, Deserializer};
+
+use self::section::Section;
+
+const MIB: u64 = 1024 * 1024;
+
 /// Where the store is, and how it is spoken to.
-///
-/// Keys of distribution that are not here yet: `encrypt`, `keyid`, `storageclass`, `objectacl`,
-/// `usedualstack`, `accelerate`, `usefipsendpoint`, `v4auth`, `loglevel`.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// Who asks. Without the two keys, the environment of the machine is asked for credentials: a
-    /// role of the instance, the container or the pod.
+    /// Who asks. Without the two keys, the environment is asked for credentials, as AWS's own
+    /// programs do: its variables, a token of the pod, the file of profiles, a role of the
+    /// container or of the machine.
     pub accesskey: Option<String>,
     /// What requests are signed with.
     pub secretkey: Option<String>,
-    /// Where the bucket is.
-    pub region: String,
-    /// Instead of AWS: `http://HOST:PORT`, or `https`, or no scheme at all, which [`Config::secure`] decides.
+    /// What belongs to keys that live for a while.
+    pub sessiontoken: Option<String>,
+    /// Where the bucket is; without it the variables of AWS say so, or it is `us-east-1`.
+    pub region: Option<String>,
+    /// Instead of AWS: `http://HOST:PORT`, or `https`, or no scheme at all, which
+    /// [`Config::secure`] decides.
     pub regionendpoint: Option<String>,
-    /// Whether the bucket is named in the path, and not in the host.
-    pub forcepathstyle: bool,
+    /// Whether the bucket is named in the path, and not in the host. If it is not said, an endpoint
+    /// of one's own has it in the path, and AWS in the host.
+    pub forcepathstyle: Option<bool>,
+    /// The scheme and the host that clients are sent to for blobs, where that is another one.
+    pub redirectendpoint: Option<String>,
     /// Its name; it must be there.
     pub bucket: String,
     /// What all keys begin with; it may be empty.
     pub rootdirectory: String,
+    /// Whether the store encrypts what is written: with keys of its own, or with
+    /// [`Config::keyid`].
+    pub encrypt: bool,
+    /// A key of its key service (KMS).
+    pub keyid: Option<String>,
+    /// In capitals, such as `STANDARD_IA`; `None` leaves it to the bucket.
+    pub storageclass: Option<String>,
+    /// Who may do what with an object, by one of AWS's names; `None` leaves it to the bucket, which
+    /// is `private`.
+    pub objectacl: Option<String>,
     /// Whether an endpoint without a scheme is asked over TLS.
     pub secure: bool,
     /// Whether anybody's certificate will do.
     pub skipverify: bool,
+    /// Of AWS's endpoints, the one that is reached over IPv6, too.
+    pub usedualstack: bool,
+    /// The one that is near the registry instead of near the bucket.
+    pub accelerate: bool,
+    /// The one whose cryptography is certified.
+    pub usefipsendpoint: bool,
     /// What is said of oneself to the store, instead of the name of the registry.
     pub useragent: Option<String>,
+    /// Whether each request to the store is a line at level `debug`.
+    pub logged: bool,
     /// Bytes of a part, 5 MiB at least.
     pub chunksize: u64,
     /// Bytes of a part of a copy within the store, 5 MiB at least.
@@ -43,7 +75,7 @@ pub struct Config {
     pub patience: Duration,
     /// How often a request that may be repeated is repeated. Ours.
     pub retries: usize,
-    /// Whether clients may be sent to the store for blobs (`storage.redirect.disable`).
+    /// Whether clients may be sent to the store for blobs. Ours.
     pub redirect: bool,
     /// Bytes that all uploads together may hold in memory. Ours.
     pub uploadmemory: u64,
@@ -61,18 +93,27 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        const MIB: u64 = 1024 * 1024;
         Self {
             accesskey: None,
             secretkey: None,
-            region: "us-east-1".to_owned(),
+            sessiontoken: None,
+            region: None,
             regionendpoint: None,
-            forcepathstyle: false,
+            forcepathstyle: None,
+            redirectendpoint: None,
             bucket: String::new(),
             rootdirectory: String::new(),
+            encrypt: false,
+            keyid: None,
+            storageclass: None,
+            objectacl: None,
             secure: true,
             skipverify: false,
+            usedualstack: false,
+            accelerate: false,
+            usefipsendpoint: false,
             useragent: None,
+            logged: false,
             chunksize: 10 * MIB,
             multipartcopychunksize: 32 * MIB,
             multipartcopymaxconcurrency: 100,
@@ -85,7 +126,15 @@ impl Default for Config {
     }
 }
 
-/// Without the secret.
+/// What the driver's map in the configuration may hold. Keys that it does not know are not its
+/// business: whoever reads the file warns of them.
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Section::deserialize(deserializer)?.settle()
+    }
+}
+
+/// Without the secrets.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
@@ -96,3 +145,6 @@ impl fmt::Debug for Config {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
