@@ -8,9 +8,9 @@ pub(crate) use auth_htpasswd as users;
 /// What our own token service is made of.
 #[cfg(feature = "token")]
 pub(crate) use auth_token as tokens;
-#[cfg(any(feature = "fs", feature = "htpasswd"))]
+#[cfg(any(feature = "fs", feature = "s3", feature = "htpasswd"))]
 use registry_core::storage::OpenMode;
-#[cfg(feature = "fs")]
+#[cfg(any(feature = "fs", feature = "s3"))]
 use registry_core::storage::Survey;
 use registry_core::storage::{MemoryDriver, Storage};
 
@@ -38,6 +38,17 @@ pub(crate) fn register(factories: &mut Factories) {
             tokio::task::spawn_blocking(opening).await?
         },
     );
+    #[cfg(feature = "s3")]
+    for kind in ["s3", "s3aws"] {
+        factories.insert_storage(kind, |config: storage_s3::Config, mode| async move {
+            let driver = storage_s3::open(&config, mode).await?;
+            let survey = match mode {
+                OpenMode::Check => driver.survey().await,
+                _ => Survey::default(),
+            };
+            Ok::<_, registry_core::BoxError>(Storage::from_driver(driver).surveyed(survey))
+        });
+    }
     #[cfg(feature = "htpasswd")]
     factories.insert_auth("htpasswd", |config: users::Config, mode| async move {
         let missing = match mode {

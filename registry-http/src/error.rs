@@ -212,7 +212,11 @@ impl ApiError {
             Self::Denied => {
                 headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             }
-            Self::Crowded => {
+            Self::Crowded
+            | Self::Registry(RegistryError::Storage(StorageError::Backend {
+                temporary: true,
+                ..
+            })) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             Self::Throttled { retry_after } => {

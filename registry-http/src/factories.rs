@@ -20,23 +20,19 @@ struct Lore {
     noun: &'static str,
     /// Those that come with a feature of this crate.
     needs_feature: &'static [(&'static str, &'static str)],
-    /// Those that other releases of this registry have.
-    later: &'static [&'static str],
     /// Those of distribution that are not here.
     elsewhere: &'static [&'static str],
 }
 
 const STORAGE: Lore = Lore {
     noun: "storage",
-    needs_feature: &[("filesystem", "fs")],
-    later: &["s3", "s3aws"],
+    needs_feature: &[("filesystem", "fs"), ("s3", "s3"), ("s3aws", "s3")],
     elsewhere: &["azure", "gcs", "oss", "swift"],
 };
 
 const AUTH: Lore = Lore {
     noun: "auth",
     needs_feature: &[("htpasswd", "htpasswd"), ("token", "token")],
-    later: &[],
     elsewhere: &["silly"],
 };
 
@@ -138,9 +134,6 @@ impl Lore {
                  this one has: {has}"
             );
         }
-        if self.later.contains(&kind) {
-            return format!("{noun} kind {kind:?} is not part of this release; it has: {has}");
-        }
         if self.elsewhere.contains(&kind) {
             return format!(
                 "there is no driver for {noun} kind {kind:?} in this registry; it has: {has}"
@@ -208,7 +201,8 @@ mod tests {
             ),
             (
                 "s3",
-                "storage kind \"s3\" is not part of this release; it has: tape",
+                "storage kind \"s3\" needs a binary built with the `s3` feature; \
+                 this one has: tape",
             ),
             (
                 "gcs",
@@ -227,7 +221,7 @@ mod tests {
             assert_eq!(factories.storage(kind).err().unwrap(), expected);
         }
         let none = Factories::default();
-        assert!(none.storage("s3").err().unwrap().ends_with("it has: none"));
+        assert!(none.storage("gcs").err().unwrap().ends_with("it has: none"));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Where the bucket is asked: at AWS, by its region and its kinds of endpoints, or elsewhere.
 
 use http::Uri;
+use object_store::signer::Url;
 
 use crate::Config;
 use crate::credentials::variable;
@@ -148,6 +149,18 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
                 "`{key}` is no endpoint: https://HOST, http://HOST:PORT or a host alone is wanted"
             ));
         }
+    }
+    let whole = [Some(Endpoint::of(config)), Endpoint::of_redirects(config)];
+    if whole
+        .iter()
+        .flatten()
+        .any(|one| Url::parse(&one.url).is_err())
+    {
+        return Err(
+            "a bucket cannot be named before an address: leave `forcepathstyle: false` out, or \
+             name the endpoint"
+                .to_owned(),
+        );
     }
     of_aws_only(config)
 }

@@ -82,6 +82,10 @@ impl Store {
             key: "rootdirectory",
             why: error.to_string(),
         })?;
+        endpoint::check(config).map_err(|why| OpenError::Setting {
+            key: "regionendpoint",
+            why,
+        })?;
         let clock = Arc::new(Clock::default());
         let found = Credentials::find(config, &credentials::variable)?;
         let client = client(config, &found, &clock)?;

@@ -91,12 +91,31 @@ impl Repository {
         digest: &Digest,
         range: Option<RangeSpec>,
     ) -> Result<BlobContent, RegistryError> {
+        let target = self.target(digest).await?;
+        let content = match self.elsewhere(digest, &target, range).await? {
+            Some(url) => BlobContent::Redirect(url),
+            None => self.open_target(digest, &target, range).await?,
+        };
+        self.inner.sightings.add(*digest, &self.name);
+        self.emit(self.event(EventAction::Pull).target(*digest, None, None));
+        Ok(content)
+    }
+
+    /// The same from here, wherever else the bytes may be: for who needs several ranges of them.
+    ///
+    /// # Errors
+    /// As of [`open_blob`](Self::open_blob).
+    pub async fn open_blob_here(
+        &self,
+        digest: &Digest,
+        range: Option<RangeSpec>,
+    ) -> Result<BlobContent, RegistryError> {
         let content = self.reopen_blob(digest, range).await?;
         self.emit(self.event(EventAction::Pull).target(*digest, None, None));
         Ok(content)
     }
 
-    /// Opens a further range of a blob, for an answer that is one pull already.
+    /// Opens a further range of a blob from here, for an answer that is one pull already.
     ///
     /// # Errors
     /// As of [`open_blob`](Self::open_blob).
@@ -105,37 +124,62 @@ impl Repository {
         digest: &Digest,
         range: Option<RangeSpec>,
     ) -> Result<BlobContent, RegistryError> {
-        let unknown = || RegistryError::BlobUnknown(*digest);
-        let link = self
-            .inner
-            .link(&Key::Layer(self.name.clone(), *digest))
-            .await?;
-        let (target, _) = link.ok_or_else(unknown)?;
-        let request = RedirectRequest::new(range);
-        let content = match self.inner.blobs.redirect(&target, &request).await? {
-            // Elsewhere nobody looks into the trash.
-            Some(url) => match self.inner.look_for(&target).await? {
-                Some(_) => BlobContent::Redirect(url),
-                None => return Err(unknown()),
-            },
-            None => match self.inner.open(&target, range).await {
-                Ok(reader) => {
-                    let (size, range) = reader.extent();
-                    if is_hollow(&target, size) {
-                        return Err(unknown());
-                    }
-                    BlobContent::Reader {
-                        size,
-                        range,
-                        reader,
-                    }
-                }
-                Err(StorageError::NotFound) => return Err(unknown()),
-                Err(error) => return Err(error.into()),
-            },
-        };
+        let target = self.target(digest).await?;
+        let content = self.open_target(digest, &target, range).await?;
         self.inner.sightings.add(*digest, &self.name);
         Ok(content)
+    }
+
+    async fn open_target(
+        &self,
+        digest: &Digest,
+        target: &Digest,
+        range: Option<RangeSpec>,
+    ) -> Result<BlobContent, RegistryError> {
+        let unknown = || RegistryError::BlobUnknown(*digest);
+        let reader = match self.inner.open(target, range).await {
+            Ok(reader) => reader,
+            Err(StorageError::NotFound) => return Err(unknown()),
+            Err(error) => return Err(error.into()),
+        };
+        let (size, range) = reader.extent();
+        if is_hollow(target, size) {
+            return Err(unknown());
+        }
+        Ok(BlobContent::Reader {
+            size,
+            range,
+            reader,
+        })
+    }
+
+    /// Where else a blob may be fetched.
+    async fn elsewhere(
+        &self,
+        digest: &Digest,
+        target: &Digest,
+        range: Option<RangeSpec>,
+    ) -> Result<Option<RedirectUrl>, RegistryError> {
+        if !self.inner.options.redirect {
+            return Ok(None);
+        }
+        let request = RedirectRequest::new(range);
+        let Some(url) = self.inner.blobs.redirect(target, &request).await? else {
+            return Ok(None);
+        };
+        // Elsewhere nobody looks into the trash.
+        match self.inner.look_for(target).await? {
+            Some(_) => Ok(Some(url)),
+            None => Err(RegistryError::BlobUnknown(*digest)),
+        }
+    }
+
+    /// Where the link of a blob leads.
+    async fn target(&self, digest: &Digest) -> Result<Digest, RegistryError> {
+        let link = Key::Layer(self.name.clone(), *digest);
+        let link = self.inner.link(&link).await?;
+        let (target, _) = link.ok_or(RegistryError::BlobUnknown(*digest))?;
+        Ok(target)
     }
 
     /// Takes a blob out of this repository. Whether a manifest needs it is not asked, as in

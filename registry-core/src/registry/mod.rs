@@ -70,6 +70,9 @@ pub struct Options {
     pub immutable: Vec<Immutable>,
     /// Whether nothing may be written (`storage.maintenance.readonly.enabled`).
     pub read_only: bool,
+    /// Whether clients may be sent to the store for blobs, where it has a place for them
+    /// (`storage.redirect.disable`).
+    pub redirect: bool,
     /// Told about what happens.
     pub events: Arc<dyn EventSink>,
 }
@@ -86,6 +89,7 @@ impl Options {
             demands: Demands::default(),
             immutable: Vec::new(),
             read_only: false,
+            redirect: true,
             events: Arc::new(NoEvents),
         }
     }

@@ -67,8 +67,34 @@ const LINES: &[Line] = &[
     ("storage.filesystem.durability", "text", "full", "ours: full, or relaxed for caches (docs/store.md)"),
     ("storage.filesystem.*", "any", "", "keys of another release"),
     ("storage.inmemory.*", "any", "", "nothing; what is pushed is gone at the end"),
-    ("storage.s3.*", "any", "", "a bucket of S3"),
-    ("storage.s3aws.*", "any", "", "the same"),
+    ("storage.s3.accesskey", "text", "", "who asks; without it and its secret, the environment is asked as AWS's programs do: `AWS_ACCESS_KEY_ID`, a web identity, `~/.aws/credentials`, the role of the container, pod or machine"),
+    ("storage.s3.secretkey", "text", "", "what requests are signed with"),
+    ("storage.s3.sessiontoken", "text", "", "what belongs to keys that live for a while; distribution ignores it"),
+    ("storage.s3.region", "text", "", "mandatory without `regionendpoint`"),
+    ("storage.s3.regionendpoint", "text", "", "another store than AWS's: `https://HOST`, `http://HOST:PORT`"),
+    ("storage.s3.forcepathstyle", "boolean", "(true with `regionendpoint`, and false without)", "the bucket is named in the path, and not in the host"),
+    ("storage.s3.redirectendpoint", "text", "", "scheme and host that clients are sent to for blobs, where that is another one"),
+    ("storage.s3.bucket", "text", "", "mandatory; it must be there"),
+    ("storage.s3.rootdirectory", "text", "", "what all keys begin with"),
+    ("storage.s3.encrypt", "boolean", "(true with `keyid`, and false without)", "the store encrypts what is written"),
+    ("storage.s3.keyid", "text", "", "by this key of its key service (KMS)"),
+    ("storage.s3.secure", "boolean", "true", "https, where the endpoint does not say"),
+    ("storage.s3.skipverify", "boolean", "false", "take any certificate of the store"),
+    ("storage.s3.v4auth", "boolean", "true", "false is refused: there are no signatures of version 2"),
+    ("storage.s3.chunksize", "number", "10485760", "bytes of a part of an upload, 5 MiB to 5 GiB; more than 1 GiB counts as that"),
+    ("storage.s3.multipartcopychunksize", "number", "33554432", "bytes of a part of a copy within the store"),
+    ("storage.s3.multipartcopymaxconcurrency", "number", "100", "parts of a copy that are copied side by side"),
+    ("storage.s3.multipartcopythresholdsize", "number", "33554432", "up to so many bytes are copied in one request; 5 GiB at most"),
+    ("storage.s3.storageclass", "text", "STANDARD", "of all that is written, as AWS calls them; NONE is not to say"),
+    ("storage.s3.objectacl", "text", "private", "one of AWS's, for all that is written"),
+    ("storage.s3.useragent", "text", "", "what is said of oneself to the store"),
+    ("storage.s3.usedualstack", "boolean", "false", "AWS's endpoints for IPv6, too"),
+    ("storage.s3.accelerate", "boolean", "false", "AWS's endpoints near the registry"),
+    ("storage.s3.usefipsendpoint", "boolean", "false", "AWS's endpoints with certified cryptography"),
+    ("storage.s3.loglevel", "text", "off", "from `debug` on, each request to the store is a line at `log.level: debug`, without headers and bodies"),
+    ("storage.s3.uploadmemory", "number", "268435456", "ours: bytes that all uploads together may hold; two parts at least"),
+    ("storage.s3.*", "any", "", "keys of another release"),
+    ("storage.s3aws.*", "any", "", "the same as storage.s3, by its other name"),
     ("storage.gcs.*", "any", "", "a bucket of Google's"),
     ("storage.azure.credentials.*", "any", "", "who is asking"),
     ("storage.azure.*", "any", "", "a container of Azure's"),
@@ -251,10 +277,13 @@ mod tests {
         builtin::register(&mut factories);
         let lines = lines();
         for kind in factories.kinds() {
-            let section = yaml::parse("{no such key: 1}").unwrap().value;
+            let section = "{bucket: a, region: b, no such key: 1}";
+            let section = yaml::parse(section).unwrap().value;
             let open = factories.storage(kind).unwrap();
             let mode = registry_core::storage::OpenMode::Check;
             let (_, unwanted) = open(&section, kind, mode).unwrap();
+            // The same by another name.
+            let kind = if kind == "s3aws" { "s3" } else { kind };
             for key in unwanted[0].wanted {
                 let path = format!("storage.{kind}.{key}");
                 assert!(lines.contains(path.as_str()), "no line for {path}");

@@ -150,6 +150,8 @@ pub struct Config {
     pub delete: bool,
     /// Whether the registry refuses to change.
     pub readonly: bool,
+    /// Whether clients may be sent to the store for blobs.
+    pub redirect: bool,
     /// How unfinished uploads end.
     pub uploadpurging: UploadPurging,
     /// How and where to serve.

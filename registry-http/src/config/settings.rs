@@ -133,7 +133,7 @@ impl Root {
         if self.tags.maxtags < 0 {
             return Err(layers.refuse(&["tags", "maxtags"], "must not be negative"));
         }
-        self.storage.check(&driver.kind, &layers, &mut notes)?;
+        self.storage.check(&layers, &mut notes)?;
         let http = http(self.http, &layers, &mut notes)?;
         let known = Known {
             users: auth.is_some(),
@@ -149,6 +149,7 @@ impl Root {
             log: log(self.log, &self.loglevel, &layers)?,
             delete: self.storage.delete(),
             readonly: self.storage.readonly(),
+            redirect: self.storage.redirect(),
             uploadpurging: self.storage.purging(&layers, &mut notes),
             http,
             health: health(self.health, &layers)?,

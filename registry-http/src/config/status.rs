@@ -52,6 +52,9 @@ pub(crate) fn status(key: &Described, factories: &Factories) -> Status {
     }
 }
 
+/// What a driver wants beside the key that is asked for.
+const OF_STORES: [&str; 2] = ["bucket", "region"];
+
 fn driver_status(parts: &[&str], factories: &Factories) -> Status {
     let [_, kind, rest @ ..] = parts else {
         return Status::Honoured;
@@ -60,13 +63,13 @@ fn driver_status(parts: &[&str], factories: &Factories) -> Status {
         Ok(open) => open,
         Err(message) => return Status::Refused(message),
     };
-    let keys: Vec<&str> = concrete(rest);
-    let section = keys.iter().rev().fold(Value::from("0"), |value, key| {
-        Value::from(Dict::from([((*key).to_owned(), value)]))
-    });
+    let key = concrete(rest).into_iter().next().unwrap_or_default();
+    let keys = OF_STORES.into_iter().chain([key]);
+    let section = keys.map(|key| (key.to_owned(), Value::from("0")));
+    let section = Value::from(section.collect::<Dict>());
     // It is opened by polling, and nobody does.
     match open(&section, kind, OpenMode::Check) {
-        Ok((_, unwanted)) if !unwanted.is_empty() => {
+        Ok((_, unwanted)) if unwanted.iter().any(|other| other.path[2] == key) => {
             Status::Warned(Some("the driver has no such key"))
         }
         _ => Status::Honoured,
@@ -176,7 +179,10 @@ mod tests {
         let factories = Factories::default();
         for key in described::all().filter(Described::is_writable) {
             let in_list = key.path.contains("[]");
-            let of_driver = matches!(key.path.split('.').nth(1), Some("filesystem" | "htpasswd"));
+            let of_driver = matches!(
+                key.path.split('.').nth(1),
+                Some("filesystem" | "s3" | "htpasswd")
+            );
             // A section that asks for something by being there.
             let asks = key.path.starts_with("extensions.token.");
             if in_list || of_driver || asks || status(&key, &factories) != Status::Honoured {

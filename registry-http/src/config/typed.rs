@@ -98,12 +98,14 @@ pub(crate) fn typed<T: DeserializeOwned>(
             };
             return descend(value, rest, path, unwanted);
         }
-        T::deserialize(Typed {
+        let typed = Typed {
             value,
             path: parent,
             unwanted,
             siblings: &[],
-        })
+        };
+        // Of one that looks at a whole section, too.
+        T::deserialize(typed).map_err(|error: TypeError| error.at(&parent))
     }
     let unwanted = RefCell::new(Vec::new());
     let made = descend(value, base, Path::Root, &unwanted)?;

@@ -116,7 +116,7 @@ async fn parts(repo: Repository, info: BlobInfo, ranges: Vec<ByteRange>) -> Answ
         + tail.len() as u64;
     let digest = info.digest;
     let mut first = match ranges.first() {
-        Some(range) => Some(repo.open_blob(&digest, Some(spec(*range))).await?),
+        Some(range) => Some(repo.open_blob_here(&digest, Some(spec(*range))).await?),
         None => None,
     };
     let bodies = stream::iter(heads.into_iter().zip(ranges)).then(move |(head, range)| {

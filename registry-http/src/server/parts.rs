@@ -19,6 +19,7 @@ pub(crate) fn options(config: &mut Config) -> Options {
     options.demands = demands(config);
     options.immutable.clone_from(&config.immutable);
     options.read_only = config.readonly;
+    options.redirect = config.redirect;
     options
 }
 

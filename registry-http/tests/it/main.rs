@@ -59,6 +59,8 @@ mod proxy_protocol;
 mod refusals;
 mod robustness;
 mod rules;
+#[cfg(feature = "s3")]
+mod s3;
 mod server;
 #[cfg(all(feature = "fs", feature = "htpasswd", feature = "token"))]
 mod sessions;
@@ -88,6 +90,10 @@ macro_rules! on_each_driver {
         #[cfg(feature = "fs")]
         mod filesystem {
             $(#[test] fn $name() { super::$name(&$crate::server::Server::start("filesystem")); })+
+        }
+        #[cfg(feature = "s3")]
+        mod s3 {
+            $(#[test] fn $name() { super::$name(&$crate::server::Server::start("s3")); })+
         }
     };
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
+#[cfg(feature = "s3")]
+use storage_s3::testing::S3Server;
 use tempfile::TempDir;
 
 use crate::client::{Answer, Request};
@@ -13,6 +15,9 @@ pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
     pub(crate) root: TempDir,
+    /// What is stored in, where that is a bucket; it outlives the process.
+    #[cfg(feature = "s3")]
+    bucket: Option<S3Server>,
 }
 
 /// How to start it, beyond the driver.
@@ -36,7 +41,11 @@ impl Server {
 
     pub(crate) fn with(driver: &str, setup: Setup) -> Self {
         let root = tempfile::tempdir().unwrap();
+        #[cfg(feature = "s3")]
+        let bucket = (driver == "s3").then(S3Server::start);
         let storage = match driver {
+            #[cfg(feature = "s3")]
+            "s3" => crate::s3::section(bucket.as_ref().unwrap(), true),
             "filesystem" => {
                 let root = root.path().join("store");
                 format!(
@@ -54,7 +63,15 @@ impl Server {
             address: process.address,
             process,
             root,
+            #[cfg(feature = "s3")]
+            bucket,
         }
+    }
+
+    /// The bucket that it stores in.
+    #[cfg(feature = "s3")]
+    pub(crate) fn bucket(&self) -> &S3Server {
+        self.bucket.as_ref().unwrap()
     }
 
     /// Another one on the same root, or what it says instead.

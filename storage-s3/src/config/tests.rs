@@ -147,6 +147,8 @@ fn what_cannot_be_done_is_said() {
         "\"redirectendpoint\": \"//\"",
         "`redirectendpoint` is no endpoint",
     );
+    let host = "\"regionendpoint\": \"http://127.0.0.1:9000\", \"forcepathstyle\": false";
+    refused(host, "cannot be named before an address");
     let own = "\"regionendpoint\": \"http://minio\"";
     refused(
         &format!("{own}, \"accelerate\": true"),

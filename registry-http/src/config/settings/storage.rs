@@ -32,9 +32,6 @@ pub(super) struct RawStorage {
     tag: RawTag,
 }
 
-/// Drivers by which distribution sends no client elsewhere, either.
-const NEVER_ELSEWHERE: [&str; 2] = ["filesystem", "inmemory"];
-
 impl RawStorage {
     pub(super) fn delete(&self) -> bool {
         self.delete.enabled
@@ -44,14 +41,13 @@ impl RawStorage {
         self.maintenance.readonly.enabled
     }
 
+    pub(super) fn redirect(&self) -> bool {
+        !self.redirect.disable
+    }
+
     /// Looks at what asks for nothing that we would do otherwise: facts that cannot change are
-    /// remembered, tags are looked up in bounded numbers, blobs come from here.
-    pub(super) fn check(
-        &self,
-        driver: &str,
-        layers: &Layers,
-        notes: &mut Notes,
-    ) -> Result<(), ConfigError> {
+    /// remembered, tags are looked up in bounded numbers.
+    pub(super) fn check(&self, layers: &Layers, notes: &mut Notes) -> Result<(), ConfigError> {
         if self.tag.concurrencylimit < 0 {
             let path = ["storage", "tag", "concurrencylimit"];
             return Err(layers.refuse(&path, "must not be negative"));
@@ -70,13 +66,6 @@ impl RawStorage {
             other => notes.warn(format!(
                 "`storage.cache.{name}` ({origin}): {other:?} is not one of inmemory, redis"
             )),
-        }
-        if self.redirect.disable == Some(false) && !NEVER_ELSEWHERE.contains(&driver) {
-            notes.warn(format!(
-                "`storage.redirect.disable` ({}) is false, but no client is sent elsewhere for a \
-                 blob",
-                layers.origin(&["storage", "redirect", "disable"])
-            ));
         }
         Ok(())
     }
@@ -124,7 +113,7 @@ struct RawCache {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RawRedirect {
-    disable: Option<bool>,
+    disable: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

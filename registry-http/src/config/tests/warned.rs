@@ -51,11 +51,6 @@ fn what_a_store_is_asked_for_and_has_anyway_is_no_news() {
             "cache: {layerinfo: disk}",
             "`storage.cache.layerinfo` (config.yml:2:31): \"disk\" is not one of inmemory, redis",
         ),
-        (
-            "tape",
-            "redirect: {disable: no}",
-            "`storage.redirect.disable` (config.yml:2:30) is false, but no client is sent",
-        ),
     ] {
         let told = told(driver, keys);
         assert_eq!(told.len(), 1, "{told:?}");

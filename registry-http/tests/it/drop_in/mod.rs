@@ -17,6 +17,8 @@ mod not_yet;
 mod page;
 mod pulling;
 mod pushing;
+#[cfg(feature = "s3")]
+mod s3;
 #[cfg(feature = "fs")]
 mod storage;
 #[cfg(feature = "fs")]

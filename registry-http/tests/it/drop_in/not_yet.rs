@@ -34,11 +34,6 @@ fn is_no_storage(kinds: &[&str]) {
 }
 
 #[test]
-fn storage_s3() {
-    is_no_storage(&["s3", "s3aws"]);
-}
-
-#[test]
 fn storage_other() {
     is_no_storage(&["gcs", "azure", "swift", "oss"]);
 }
