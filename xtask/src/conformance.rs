@@ -1,12 +1,14 @@
 //! `conformance`: the OCI suite against our release build; nothing may fail and nothing be skipped.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::flags::Args;
-use crate::server::{Profile, Server, binary};
+use crate::server::{Profile, Server, Start, binary, free_address};
 use crate::sh;
 
 /// All that is settled and the unreleased checks; only sparse manifests are a registry's choice.
@@ -40,7 +42,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let binary = binary(Profile::Release)?;
     let folder = sh::TempDir::new("conformance")?;
-    let server = Server::start(&binary, folder.path(), "info")?;
+    let bucket = match args.values("--storage").last() {
+        None => None,
+        Some("s3") => Some(Bucket::start()?),
+        Some(other) => bail!("--storage takes s3, and not {other}"),
+    };
+    let server = Server::launch(Start {
+        binary: &binary,
+        folder: folder.path(),
+        address: &free_address()?,
+        level: "info",
+        driver: bucket.as_ref().map(|bucket| bucket.section.as_str()),
+        more: "",
+        tls: None,
+    })?;
     let mut command = sh::command(&suite);
     command
         .envs(ENVIRONMENT)
@@ -77,6 +92,40 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     println!("conformance: {counts}");
     Ok(())
+}
+
+/// The S3 of the tests of `storage-s3`, in a process of its own.
+#[derive(Debug)]
+struct Bucket {
+    child: Child,
+    /// Of a configuration, as it says.
+    section: String,
+}
+
+impl Bucket {
+    fn start() -> Result<Self> {
+        let mut cargo = sh::cargo();
+        cargo.args(["build", "--package", "storage-s3", "--example", "s3_server"]);
+        sh::run(cargo.args(["--features", "testing"]))?;
+        let mut command = sh::command(sh::target().join("debug/examples/s3_server"));
+        // It ends with its standard input, and so with us.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().context("cannot start the bucket")?;
+        let mut section = String::new();
+        let said = child.stdout.take().context("the bucket has no output")?;
+        BufReader::new(said).read_line(&mut section)?;
+        ensure!(section.starts_with("s3: "), "the bucket said {section:?}");
+        let section = section.trim_end().to_owned();
+        Ok(Self { child, section })
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // It fails when it has ended, which is what is wanted.
+        let _ = self.child.wait();
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -71,11 +71,14 @@ static COMMANDS: &[Command] = &[
     Command {
         name: "conformance",
         about: "run the OCI conformance suite against the release build",
-        options: &[valued(
-            "--results",
-            "DIR",
-            "where its reports go (target/conformance)",
-        )],
+        options: &[
+            valued("--storage", "KIND", "what to store on, if not files: s3"),
+            valued(
+                "--results",
+                "DIR",
+                "where its reports go (target/conformance)",
+            ),
+        ],
         run: crate::conformance::run,
     },
     Command {

@@ -144,6 +144,8 @@ pub(crate) struct Start<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) address: &'a str,
     pub(crate) level: &'a str,
+    /// The section of its driver, if it is not to store in files.
+    pub(crate) driver: Option<&'a str>,
     /// More lines of configuration. It may ask for a login.
     pub(crate) more: &'a str,
     pub(crate) tls: Option<&'a Tls>,
@@ -179,6 +181,7 @@ impl Server {
             folder,
             address,
             level,
+            driver: None,
             more,
             tls: None,
         })
@@ -190,7 +193,9 @@ impl Server {
         let log = start.folder.join("server.log");
         fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
         let config = start.folder.join("config.yml");
-        let text = configuration(start.address, &root, start.level);
+        let files = format!("filesystem: {{rootdirectory: {}}}", root.display());
+        let driver = start.driver.unwrap_or(&files);
+        let text = configuration(start.address, driver, start.level);
         fs::write(&config, text + start.more)?;
         let ready = match start.more.contains("auth:") {
             true => 401,
@@ -298,14 +303,13 @@ fn cpu_seconds(pid: &str) -> Result<f64> {
 
 /// In the words of distribution, so that any of the three can be started with it. At `debug`,
 /// requests have lines, too. Keys of `http` can follow.
-fn configuration(address: &str, root: &Path, level: &str) -> String {
+fn configuration(address: &str, driver: &str, level: &str) -> String {
     let quiet = level != "debug";
     format!(
         "version: 0.1\n\
          log:\n  level: {level}\n  accesslog:\n    disabled: {quiet}\n\
-         storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
-         http:\n  addr: {address}\n",
-        root.display()
+         storage:\n  {driver}\n  delete:\n    enabled: true\n\
+         http:\n  addr: {address}\n"
     )
 }
 

@@ -150,6 +150,7 @@ fn start(fixture: &Fixture, name: &str, tls: &Tls) -> Result<Server> {
         folder: &folder,
         address: &free_address_of(ADDRESS)?,
         level: "info",
+        driver: None,
         more: "",
         tls: Some(tls),
     })

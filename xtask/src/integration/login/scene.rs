@@ -139,6 +139,7 @@ impl Scene {
             folder: &folder,
             address: &free_address_of(place.host)?,
             level: "info",
+            driver: None,
             more: &more,
             tls: place.tls,
         })?;
