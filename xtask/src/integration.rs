@@ -15,6 +15,7 @@ mod login;
 mod nginx;
 mod podman;
 mod proxy;
+mod s3;
 mod skopeo;
 mod swap;
 mod systemd;
@@ -111,6 +112,12 @@ static CLIENTS: &[Client] = &[
         ],
         part: Part::Core,
         run: acme::run,
+    },
+    Client {
+        name: "s3",
+        tools: &[&tools::MINIO, &tools::CURL],
+        part: Part::Core,
+        run: s3::run,
     },
     Client {
         name: "swap-2",

@@ -19,6 +19,7 @@ mod http;
 mod image;
 mod integration;
 mod package;
+mod s3;
 mod server;
 mod sh;
 mod test;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::digest::digest;
 use crate::http::{Answer, Connection};
 use crate::image::{Descriptor, INDEX, Layout, MANIFEST};
-use crate::server::Server;
+use crate::server::{Server, Start, free_address};
 use crate::sh::TempDir;
 
 pub(super) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
@@ -34,8 +34,21 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) fn new(binary: &Path) -> Result<Self> {
-        let folder = TempDir::new("integration")?;
-        let server = Server::start(binary, folder.path(), "info")?;
+        Self::stored_in(binary, "integration", None)
+    }
+
+    /// With the section of another driver than that of files. Each needs a name of its own.
+    pub(super) fn stored_in(binary: &Path, name: &str, driver: Option<&str>) -> Result<Self> {
+        let folder = TempDir::new(name)?;
+        let server = Server::launch(Start {
+            binary,
+            folder: folder.path(),
+            address: &free_address()?,
+            level: "info",
+            driver,
+            more: "",
+            tls: None,
+        })?;
         let mut images = Layout::create(folder.path().join("images"))?;
         let one = images.image(10, "amd64", &[64 << 10, 1 << 20])?;
         let two = images.image(20, "arm64", &[100, 300 << 10])?;

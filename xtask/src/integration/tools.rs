@@ -72,6 +72,11 @@ pub(super) static DOCKER: Tool = debian("docker", &["docker.io", "docker-cli"]);
 pub(super) static DOCKERD: Tool = debian("dockerd", &["docker.io"]);
 pub(super) static HELM: Tool = go("helm", "helm.sh/helm/v3/cmd/helm@v3.22.0");
 pub(super) static IP: Tool = debian("ip", &["iproute2"]);
+/// An object store. Its newest source has no version that Go takes by name.
+pub(super) static MINIO: Tool = go(
+    "minio",
+    "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c",
+);
 /// With what hands on connections.
 pub(super) static NGINX: Tool = debian("nginx", &["nginx", "libnginx-mod-stream"]);
 pub(super) static OPENSSL: Tool = debian("openssl", &["openssl"]);

@@ -1,0 +1,223 @@
+//! Real object stores as child processes, and what one asks them from outside.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::server::{Daemon, free_address};
+use crate::sh;
+
+/// How long a start may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What an answer is followed by, to tell its status.
+const MARK: &str = "\nstatus ";
+
+/// Where an object store answers, over plain HTTP, and as whom to ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    /// Host and port. Whoever stands in front puts their own here.
+    pub(crate) address: String,
+    pub(crate) region: &'static str,
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+}
+
+/// An answer of the store.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    body: String,
+}
+
+impl Endpoint {
+    /// The section of a configuration of this bucket: any of the three registries takes it.
+    pub(crate) fn section(&self, bucket: &str) -> String {
+        self.section_with(bucket, "")
+    }
+
+    /// The same with more keys, each followed by a comma.
+    pub(crate) fn section_with(&self, bucket: &str, more: &str) -> String {
+        format!(
+            "s3: {{{more} bucket: {bucket}, region: {}, regionendpoint: 'http://{}', \
+             forcepathstyle: true, accesskey: {}, secretkey: '{}'}}",
+            self.region, self.address, self.access_key, self.secret_key
+        )
+    }
+
+    /// Makes a bucket that is not there.
+    pub(crate) fn make_bucket(&self, name: &str) -> Result<()> {
+        let answer = self.ask("PUT", &format!("/{name}"), &[])?;
+        answer.expect(200).map(|_| ())
+    }
+
+    /// The keys of all objects that begin like this, in order.
+    pub(crate) fn keys(&self, bucket: &str, prefix: &str) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            // In order, as they are signed.
+            let mut query = String::new();
+            if let Some(token) = &token {
+                query += &format!("continuation-token={}&", escaped(token));
+            }
+            query += &format!("list-type=2&prefix={}", escaped(prefix));
+            let page = self.ask("GET", &format!("/{bucket}?{query}"), &[])?;
+            let page = page.expect(200)?;
+            all.extend(elements(&page, "Key"));
+            token = elements(&page, "NextContinuationToken").next();
+            if token.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Whether it lets us in: an answer to a signed request.
+    fn answers(&self) -> bool {
+        self.ask("GET", "/", &[])
+            .is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// A signed request. The query is escaped and its words are in order already.
+    fn ask(&self, method: &str, target: &str, more: &[&str]) -> Result<Answer> {
+        let mut curl = sh::command("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "60"]);
+        curl.args(["--aws-sigv4", &format!("aws:amz:{}:s3", self.region)]);
+        curl.args([
+            "--user",
+            &format!("{}:{}", self.access_key, self.secret_key),
+        ]);
+        curl.args(["--request", method, "--write-out"]);
+        curl.arg(format!("{MARK}%{{http_code}}")).args(more);
+        let said = sh::output(curl.arg(format!("http://{}{target}", self.address)))?;
+        let (body, status) = said.rsplit_once(MARK).context("curl tells no status")?;
+        Ok(Answer {
+            status: status.parse().context("not a status")?,
+            body: body.to_owned(),
+        })
+    }
+}
+
+impl Answer {
+    /// The body, or an error unless the status is the wanted one.
+    fn expect(self, status: u16) -> Result<String> {
+        if self.status != status {
+            bail!(
+                "the bucket says {} in place of {status}: {}",
+                self.status,
+                self.body
+            );
+        }
+        Ok(self.body)
+    }
+}
+
+/// MinIO, one node on one folder.
+#[derive(Debug)]
+pub(crate) struct Minio {
+    /// Ends with this.
+    pub(crate) daemon: Daemon,
+    pub(crate) endpoint: Endpoint,
+    log: PathBuf,
+}
+
+impl Minio {
+    /// Where the program is, if it is here.
+    pub(crate) fn program() -> Option<PathBuf> {
+        sh::which("minio")
+    }
+
+    /// Starts it with its objects and its log below the folder, and waits until it takes requests.
+    pub(crate) fn start(folder: &Path) -> Result<Self> {
+        let endpoint = Endpoint {
+            address: free_address()?,
+            region: "us-east-1",
+            access_key: "registry".to_owned(),
+            secret_key: "registry-secret".to_owned(),
+        };
+        let mut command = sh::command(Self::program().context("no MinIO")?);
+        command.args(["server", "--quiet", "--address", &endpoint.address]);
+        command.arg(folder.join("objects"));
+        command.env("MINIO_ROOT_USER", &endpoint.access_key);
+        command.env("MINIO_ROOT_PASSWORD", &endpoint.secret_key);
+        // It would open a port for people, too, and look for newer versions of itself.
+        command
+            .env("MINIO_BROWSER", "off")
+            .env("MINIO_UPDATE", "off");
+        let log = folder.join("minio.log");
+        std::fs::create_dir_all(folder)?;
+        let mut minio = Self {
+            daemon: Daemon::spawn(command, &log)?,
+            endpoint,
+            log,
+        };
+        // It answers before it has read what is there, and then with 503.
+        let ready = sh::wait_for("an answer of MinIO", PATIENCE, || {
+            minio.daemon.expect_alive()?;
+            Ok(minio.endpoint.answers().then_some(()))
+        });
+        if let Err(error) = ready {
+            minio.print_log();
+            return Err(error);
+        }
+        Ok(minio)
+    }
+
+    /// Shows what it had to say.
+    pub(crate) fn print_log(&self) {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        println!("-- log of MinIO\n{}\n-- end of the log", log.trim_end());
+    }
+}
+
+/// What the elements of this name hold.
+fn elements(xml: &str, name: &str) -> impl Iterator<Item = String> {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    xml.split(&open)
+        .skip(1)
+        .filter_map(|rest| rest.split_once(&close))
+        .map(|(text, _)| {
+            text.replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&quot;", "\"")
+                .replace("&#34;", "\"")
+                .replace("&#39;", "'")
+                .replace("&amp;", "&")
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// As a signed query has it.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped += &format!("%{byte:02X}"),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_read() {
+        let page = "<R><Key>a&amp;b</Key><NextContinuationToken>t</NextContinuationToken>\
+                    <Contents><Key>c &lt;d&gt;</Key></Contents></R>";
+        assert!(elements(page, "Key").eq(["a&b", "c <d>"]));
+        assert!(elements(page, "NextContinuationToken").eq(["t"]));
+        assert_eq!(elements(page, "Prefix").next(), None);
+    }
+
+    #[test]
+    fn a_query_is_escaped() {
+        assert_eq!(escaped("a/b c~d+é"), "a%2Fb%20c~d%2B%C3%A9");
+    }
+}
