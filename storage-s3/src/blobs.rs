@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _, future};
 use http::Method;
+use object_store::ObjectStoreExt as _;
 use object_store::signer::Signer as _;
-use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt as _};
 use registry_core::StorageError;
 use registry_core::digest::{Algorithm, Digest};
 use registry_core::layout::{Dir, Key};
@@ -20,6 +20,7 @@ use registry_core::storage::{
 use crate::S3Driver;
 use crate::clock::whole_seconds;
 use crate::error::fault;
+use crate::listing::Listed;
 use crate::store::Store;
 use crate::{reader, trash, upload};
 
@@ -142,14 +143,10 @@ pub(crate) async fn stat(store: &Store, digest: &Digest) -> Result<BlobStat, Sto
         .head(&key)
         .await
         .map_err(fault("looking at a blob"))?;
-    Ok(told(&meta))
-}
-
-fn told(meta: &ObjectMeta) -> BlobStat {
-    BlobStat {
+    Ok(BlobStat {
         size: meta.size,
         modified: whole_seconds(meta.last_modified.into()),
-    }
+    })
 }
 
 /// Of one algorithm; the order of the keys is that of the digests.
@@ -158,31 +155,21 @@ fn blobs(
     algorithm: Algorithm,
     after: Option<Digest>,
 ) -> BoxStream<'_, Result<BlobEntry, StorageError>> {
-    let keys = || {
-        let dir = store.key(&Dir::Blobs(algorithm).path())?;
-        let after = after.map(|after| store.key(&Key::Blob(after).path()));
-        Ok((dir, after.transpose()?))
-    };
-    let (dir, after) = match keys() {
-        Ok(keys) => keys,
-        Err(error) => return stream::once(future::ready(Err(error))).boxed(),
-    };
-    let found = match after {
-        Some(after) => store.s3.list_with_offset(Some(&dir), &after),
-        None => store.s3.list(Some(&dir)),
-    };
-    let entry = move |meta: ObjectMeta| {
-        let key = store.path_of(&meta.location).and_then(Key::parse);
+    let dir = store.text(&Dir::Blobs(algorithm).path());
+    let after = after.map(|after| store.text(&Key::Blob(after).path()));
+    let entry = move |found: Listed| {
+        let key = store.path_of(&found.key).and_then(Key::parse);
+        let stat = BlobStat {
+            size: found.size,
+            modified: found.modified,
+        };
         future::ready(Ok(match key {
-            Some(Key::Blob(digest)) => Some(BlobEntry {
-                digest,
-                stat: told(&meta),
-            }),
+            Some(Key::Blob(digest)) => Some(BlobEntry { digest, stat }),
             _ => None,
         }))
     };
-    found
-        .map_err(fault("listing blobs"))
+    store
+        .list("listing blobs", &dir, after)
         .try_filter_map(entry)
         .boxed()
 }

@@ -12,6 +12,7 @@ mod copy;
 mod credentials;
 mod endpoint;
 mod error;
+mod listing;
 mod random;
 mod reader;
 mod records;

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{DRIVER, broken, fault, said};
+use crate::listing::Spelling;
 use crate::random;
 use crate::store::Store;
 
@@ -52,6 +53,7 @@ struct PendingPage {
     next_key_marker: String,
     #[serde(default)]
     next_upload_id_marker: String,
+    encoding_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -62,9 +64,9 @@ struct Copied {
 
 /// What is asked for, beside the method and the key.
 #[derive(Default)]
-struct Question<'a> {
-    query: Vec<(&'static str, String)>,
-    headers: Vec<(&'static str, &'a str)>,
+pub(crate) struct Question<'a> {
+    pub(crate) query: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(&'static str, &'a str)>,
 }
 
 impl Store {
@@ -102,7 +104,11 @@ impl Store {
         below: &str,
         after: Option<(String, String)>,
     ) -> Result<(Vec<Pending>, Option<(String, String)>), StorageError> {
-        let mut query = vec![("uploads", String::new()), ("prefix", below.to_owned())];
+        let mut query = vec![
+            ("uploads", String::new()),
+            ("prefix", below.to_owned()),
+            ("encoding-type", "url".to_owned()),
+        ];
         if let Some((key, upload)) = after {
             query.extend([("key-marker", key), ("upload-id-marker", upload)]);
         }
@@ -114,8 +120,16 @@ impl Store {
         let page: PendingPage = self
             .answer(doing, Method::GET, &Path::ROOT, &question)
             .await?;
-        let next = (page.next_key_marker, page.next_upload_id_marker);
-        Ok((page.uploads, page.is_truncated.then_some(next)))
+        let spelled = Spelling::of(page.encoding_type.as_deref());
+        let mut uploads = page.uploads;
+        for one in &mut uploads {
+            one.key = spelled.read(std::mem::take(&mut one.key));
+        }
+        let next = (
+            spelled.read(page.next_key_marker),
+            page.next_upload_id_marker,
+        );
+        Ok((uploads, page.is_truncated.then_some(next)))
     }
 
     /// A URL that deletes this, and does so for [`VALID`] from now on.
@@ -163,7 +177,7 @@ impl Store {
     }
 
     /// Asks, and again after a fault that may pass: these requests can all be repeated.
-    async fn answer<T: DeserializeOwned>(
+    pub(crate) async fn answer<T: DeserializeOwned>(
         &self,
         doing: &'static str,
         method: Method,
@@ -242,7 +256,8 @@ impl Store {
 }
 
 fn refused(doing: &'static str, status: StatusCode, text: &str) -> StorageError {
-    if status == StatusCode::NOT_FOUND {
+    // Without its bucket nothing is absent.
+    if status == StatusCode::NOT_FOUND && !text.contains("<Code>NoSuchBucket<") {
         return StorageError::NotFound;
     }
     let again = [

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider};
 use object_store::path::Path;
-use object_store::{
-    BackoffConfig, ClientOptions, Error, ObjectStore as _, ObjectStoreExt as _, RetryConfig,
-};
+use object_store::{BackoffConfig, ClientOptions, Error, ObjectStoreExt as _, RetryConfig};
 use registry_core::StorageError;
 use registry_core::layout::{Dir, StorePath};
 use tokio::sync::Semaphore;
@@ -20,6 +17,7 @@ use crate::clock::Clock;
 use crate::credentials::{self, Credentials};
 use crate::endpoint::{self, Endpoint};
 use crate::error::{OpenError, broken, fault};
+use crate::listing::Wanted;
 use crate::random;
 
 /// No request is repeated after so long, and none was signed before it. Every request that is not
@@ -135,9 +133,12 @@ impl Store {
 
     /// Whether the bucket is there and may be asked.
     pub(crate) async fn look(&self) -> Result<(), StorageError> {
-        let uploads = self.key(&Dir::Uploads.path())?;
-        let first = self.s3.list(Some(&uploads)).next().await;
-        first.transpose().map_err(fault("listing"))?;
+        let wanted = Wanted {
+            prefix: format!("{}/", self.text(&Dir::Uploads.path())),
+            most: Some(1),
+            ..Wanted::default()
+        };
+        self.page("listing", &wanted).await?;
         Ok(())
     }
 
@@ -153,8 +154,8 @@ impl Store {
     }
 
     /// The path that a key of the store spells; `None` for one outside its root.
-    pub(crate) fn path_of<'k>(&self, key: &'k Path) -> Option<&'k str> {
-        key.as_ref().strip_prefix(&self.root)
+    pub(crate) fn path_of<'k>(&self, key: &'k str) -> Option<&'k str> {
+        key.strip_prefix(&self.root)
     }
 
     /// The store's clock: as its answers told it within the last minute, or as one tells it now.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, future};
-use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt as _};
+use object_store::ObjectStoreExt as _;
 use registry_core::StorageError;
 use registry_core::digest::Digest;
 use registry_core::layout::{Dir, Key};
@@ -17,6 +17,7 @@ use crate::blobs::stat;
 use crate::clock::whole_seconds;
 use crate::copy::copy;
 use crate::error::{broken, fault};
+use crate::listing::Listed;
 use crate::random;
 use crate::store::Store;
 
@@ -34,7 +35,13 @@ pub(crate) async fn retire(store: &Store, digest: &Digest) -> Result<Retired, St
     copy(store, &from, &to, size).await?;
     let delete = store.signed_delete(&from).await?;
     let meta = store.s3.head(&to).await.map_err(fault(RETIRE))?;
-    let (retired, now) = (retired(*digest, id, &meta), store.now().await?);
+    let retired = Retired {
+        id,
+        digest: *digest,
+        size: meta.size,
+        since: whole_seconds(meta.last_modified.into()),
+    };
+    let now = store.now().await?;
     let age = now.duration_since(retired.since).unwrap_or_default();
     if retired.size != size || age > YOUNG {
         return Err(broken(RETIRE, "its copy is not what was copied"));
@@ -45,17 +52,14 @@ pub(crate) async fn retire(store: &Store, digest: &Digest) -> Result<Retired, St
 
 /// From the newest copy, which stays until it is purged.
 pub(crate) async fn restore(store: &Store, digest: &Digest) -> Result<BlobStat, StorageError> {
-    let dir = store.key(&Dir::RetiredCopies(*digest).path())?;
-    let copies: Vec<ObjectMeta> = store
-        .s3
-        .list(Some(&dir))
-        .try_collect()
-        .await
-        .map_err(fault(RESTORE))?;
-    let newest = copies.iter().max_by_key(|copy| copy.last_modified);
-    if let Some(newest) = newest {
+    let dir = store.text(&Dir::RetiredCopies(*digest).path());
+    let copies = store.list(RESTORE, &dir, None);
+    let copies = copies.try_filter_map(|found| future::ready(Ok(parsed(store, &found))));
+    let copies: Vec<Retired> = copies.try_collect().await?;
+    if let Some(newest) = copies.iter().max_by_key(|copy| copy.since) {
+        let from = store.key(&Key::Retired(*digest, newest.id).path())?;
         let to = store.key(&Key::Blob(*digest).path())?;
-        match copy(store, &newest.location, &to, newest.size).await {
+        match copy(store, &from, &to, newest.size).await {
             // Purged meanwhile: then it is here, or nobody needs it.
             Ok(()) | Err(StorageError::NotFound) => {}
             Err(error) => return Err(error),
@@ -70,30 +74,22 @@ pub(crate) async fn purge(store: &Store, copy: &Retired) -> Result<(), StorageEr
 }
 
 pub(crate) fn list(store: &Store) -> BoxStream<'_, Result<Retired, StorageError>> {
-    let dir = match store.key(&Dir::Trash.path()) {
-        Ok(dir) => dir,
-        Err(error) => return futures_util::stream::once(future::ready(Err(error))).boxed(),
-    };
-    let found = store.s3.list(Some(&dir));
-    found
-        .map_err(fault("listing the trash"))
-        .try_filter_map(move |meta| future::ready(Ok(parsed(store, &meta))))
+    let dir = store.text(&Dir::Trash.path());
+    store
+        .list("listing the trash", &dir, None)
+        .try_filter_map(move |found| future::ready(Ok(parsed(store, &found))))
         .boxed()
 }
 
 /// `None` for what is not ours.
-fn parsed(store: &Store, meta: &ObjectMeta) -> Option<Retired> {
-    match Key::parse(store.path_of(&meta.location)?)? {
-        Key::Retired(digest, id) => Some(retired(digest, id, meta)),
+fn parsed(store: &Store, found: &Listed) -> Option<Retired> {
+    match Key::parse(store.path_of(&found.key)?)? {
+        Key::Retired(digest, id) => Some(Retired {
+            id,
+            digest,
+            size: found.size,
+            since: found.modified,
+        }),
         _ => None,
-    }
-}
-
-fn retired(digest: Digest, id: RetiredId, meta: &ObjectMeta) -> Retired {
-    Retired {
-        id,
-        digest,
-        size: meta.size,
-        since: whole_seconds(meta.last_modified.into()),
     }
 }

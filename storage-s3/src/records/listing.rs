@@ -1,11 +1,10 @@
 //! Listings of records, page by page: as many requests as there are pages.
 
-use object_store::list::{PaginatedListOptions, PaginatedListStore};
-use object_store::path::Path;
-use object_store::{ListResult, Result};
+use registry_core::StorageError;
 use registry_core::storage::{ListQuery, RecordEntry};
 
-use crate::clock::whole_seconds;
+use crate::listing::{Page, Wanted};
+use crate::store::Store;
 
 /// What stores give at once.
 const PAGE: usize = 1_000;
@@ -34,25 +33,25 @@ impl Pages {
     }
 
     /// The next page, which may be empty; `None` after the last one.
-    pub(super) async fn next<S: PaginatedListStore>(
+    pub(super) async fn next(
         &mut self,
-        store: &S,
-    ) -> Result<Option<Vec<RecordEntry>>> {
+        store: &Store,
+    ) -> Result<Option<Vec<RecordEntry>>, StorageError> {
         if self.ended || self.left == 0 {
             return Ok(None);
         }
-        let options = PaginatedListOptions {
-            offset: self.offset(),
-            delimiter: self.query.children.then_some("/".into()),
+        let wanted = Wanted {
+            prefix: self.prefix.clone(),
+            after: self.offset(),
+            children: self.query.children,
             // Of the first entry it may turn out that it is not wanted.
-            max_keys: Some(self.left.saturating_add(1).min(PAGE)),
-            page_token: self.token.take(),
-            ..PaginatedListOptions::default()
+            most: Some(self.left.saturating_add(1).min(PAGE)),
+            token: self.token.take(),
         };
-        let page = store.list_paginated(Some(&self.prefix), options).await?;
-        self.token = page.page_token;
+        let mut page = store.page("listing records", &wanted).await?;
+        self.token = page.next.take();
         self.ended = self.token.is_none();
-        let mut entries = self.entries(&page.result);
+        let mut entries = self.entries(&page);
         entries.truncate(self.left);
         self.left -= entries.len();
         Ok(Some(entries))
@@ -70,17 +69,16 @@ impl Pages {
     }
 
     /// In the order of their keys; the store tells records and directories apart.
-    fn entries(&self, page: &ListResult) -> Vec<RecordEntry> {
+    fn entries(&self, page: &Page) -> Vec<RecordEntry> {
         let records = page.objects.iter().filter_map(|found| {
-            let name = self.name(&found.location)?;
-            let modified = Some(whole_seconds(found.last_modified.into()));
+            let name = self.name(&found.key)?;
+            let modified = Some(found.modified);
             Some(RecordEntry::Record { name, modified })
         });
-        let dirs = page.common_prefixes.iter();
+        let dirs = page.dirs.iter();
         let dirs = dirs.filter_map(|dir| {
-            Some(RecordEntry::Directory {
-                name: self.name(dir)?,
-            })
+            let name = self.name(dir.strip_suffix('/').unwrap_or(dir))?;
+            Some(RecordEntry::Directory { name })
         });
         let mut entries: Vec<(String, RecordEntry)> = records
             .chain(dirs)
@@ -91,9 +89,11 @@ impl Pages {
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
 
-    /// `None` for the directory itself, which some tools make an object of.
-    fn name(&self, path: &Path) -> Option<String> {
-        let name = path.as_ref().strip_prefix(&self.prefix);
-        name.filter(|name| !name.is_empty()).map(str::to_owned)
+    /// `None` for a directory, which some tools make an object of, and for what no record and no
+    /// directory in one can be called.
+    fn name(&self, key: &str) -> Option<String> {
+        let name = key.strip_prefix(&self.prefix)?;
+        let odd = |part: &str| part.is_empty() || part == "." || part == "..";
+        (!name.split('/').any(odd)).then(|| name.to_owned())
     }
 }

@@ -7,8 +7,8 @@ mod put;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt as _, TryStreamExt as _};
-use object_store::{Error, ObjectMeta, ObjectStore as _, ObjectStoreExt as _};
+use futures_util::{StreamExt as _, TryStreamExt as _, future};
+use object_store::{Error, ObjectMeta, ObjectStoreExt as _};
 use registry_core::StorageError;
 use registry_core::layout::StorePath;
 use registry_core::storage::{
@@ -62,11 +62,12 @@ impl RecordStore for S3Driver {
     }
 
     async fn delete_below(&self, dir: &StorePath) -> Result<(), StorageError> {
-        let below = self.store.s3.list(Some(&self.store.key(dir)?));
-        let names = below.map_ok(|found| found.location);
-        let mut pages = names.try_chunks(MOST_DELETES).boxed();
+        let dir = self.store.text(dir);
+        let below = self.store.list("removing a directory", &dir, None);
+        let paths = below.try_filter_map(|found| future::ready(Ok(found.path())));
+        let mut pages = paths.try_chunks(MOST_DELETES).boxed();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| fault("removing a directory")(error.1))?;
+            let page = page.map_err(|error| error.1)?;
             self.store.delete_all(&page).await?;
         }
         Ok(())
@@ -75,8 +76,7 @@ impl RecordStore for S3Driver {
     fn list(&self, query: ListQuery) -> BoxStream<'_, Result<RecordEntry, StorageError>> {
         let pages = listing::Pages::new(&self.store.text(&query.dir), query);
         stream::try_unfold(pages, move |mut pages| async move {
-            let page = pages.next(&self.store.s3).await;
-            let page = page.map_err(fault("listing records"))?;
+            let page = pages.next(&self.store).await?;
             Ok(page.map(|page| (stream::iter(page.into_iter().map(Ok)), pages)))
         })
         .try_flatten()

@@ -1,7 +1,6 @@
 //! What the store holds to, tried out.
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
 use object_store::{
     Error, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion,
 };
@@ -10,6 +9,7 @@ use registry_core::layout::Key;
 use registry_core::storage::UploadId;
 
 use crate::error::{broken, fault};
+use crate::listing::Wanted;
 use crate::random;
 use crate::store::Store;
 
@@ -50,18 +50,15 @@ pub(crate) async fn probe(store: &Store) -> Result<bool, StorageError> {
         version: None,
     };
     let updated = refused(put(PutMode::Update(stale)).await).map_err(trying)?;
-    let listed: Vec<_> = {
-        let dir = key.parts().count();
-        let dir = object_store::path::Path::from_iter(key.parts().take(dir - 1));
-        store
-            .s3
-            .list(Some(&dir))
-            .try_collect()
-            .await
-            .map_err(trying)?
+    let wanted = Wanted {
+        prefix: key.to_string(),
+        ..Wanted::default()
     };
+    let listed = store
+        .page("trying what the store holds to", &wanted)
+        .await?;
     store.delete(&key).await?;
-    if listed.is_empty() {
+    if listed.objects.is_empty() {
         let why = "its listing lacks what was written before";
         return Err(broken("trying what the store holds to", why));
     }

@@ -60,6 +60,17 @@ impl World {
     }
 }
 
+impl Upload {
+    /// Now, without a part.
+    pub(super) fn begun(metadata: Vec<(String, String)>) -> Self {
+        Self {
+            begun: now(),
+            metadata,
+            parts: BTreeMap::new(),
+        }
+    }
+}
+
 impl Bucket {
     pub(super) fn object(&self, key: &str) -> S3Result<&Stored> {
         self.objects.get(key).ok_or_else(|| s3_error!(NoSuchKey))

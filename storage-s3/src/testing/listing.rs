@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::{
     CommonPrefix, ETag, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input,
     ListObjectsV2Output, ListPartsInput, ListPartsOutput, MultipartUpload, Object, Part, Timestamp,
@@ -28,7 +29,10 @@ impl Shared {
         };
         let prefix = input.prefix.as_deref().unwrap_or_default();
         let delimiter = input.delimiter.as_deref().filter(|text| !text.is_empty());
-        let found = Page::new(objects, prefix, after, token.is_some(), delimiter, most);
+        let mut found = Page::new(objects, prefix, after, token.is_some(), delimiter, most);
+        if input.encoding_type.is_some() {
+            found.spell();
+        }
         Ok(ListObjectsV2Output {
             key_count: Some((found.objects.len() + found.prefixes.len()) as i32),
             is_truncated: Some(found.next.is_some()),
@@ -41,6 +45,7 @@ impl Shared {
             delimiter: input.delimiter,
             start_after: input.start_after,
             continuation_token: input.continuation_token,
+            encoding_type: input.encoding_type,
             ..ListObjectsV2Output::default()
         })
     }
@@ -70,8 +75,13 @@ impl Shared {
                 initiated: Some(Timestamp::from(upload.begun)),
                 ..MultipartUpload::default()
             });
-        let uploads: Vec<MultipartUpload> = found.by_ref().take(most).collect();
+        let mut uploads: Vec<MultipartUpload> = found.by_ref().take(most).collect();
         let more = found.next().is_some();
+        if input.encoding_type.is_some() {
+            for one in &mut uploads {
+                one.key = one.key.as_deref().map(spelled);
+            }
+        }
         let last = uploads.last().filter(|_| more);
         Ok(ListMultipartUploadsOutput {
             is_truncated: Some(more),
@@ -81,6 +91,7 @@ impl Shared {
             bucket: Some(input.bucket),
             prefix: input.prefix,
             max_uploads: Some(most as i32),
+            encoding_type: input.encoding_type,
             ..ListMultipartUploadsOutput::default()
         })
     }
@@ -126,6 +137,18 @@ fn page(limit: usize, asked: Option<i32>) -> S3Result<usize> {
         Some(Ok(asked)) => Ok(asked.min(limit)),
         Some(Err(_)) => Err(s3_error!(InvalidArgument)),
     }
+}
+
+/// As AWS spells keys where `encoding-type=url` asks for it.
+fn spelled(key: &str) -> String {
+    const ALL: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'/')
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'*')
+        .remove(b' ');
+    utf8_percent_encode(key, ALL).to_string().replace(' ', "+")
 }
 
 #[derive(Default)]
@@ -178,6 +201,15 @@ impl Page {
             last = Some(common.unwrap_or(key).to_owned());
         }
         page
+    }
+
+    fn spell(&mut self) {
+        for object in &mut self.objects {
+            object.key = object.key.as_deref().map(spelled);
+        }
+        for common in &mut self.prefixes {
+            common.prefix = common.prefix.as_deref().map(spelled);
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 pub use self::faults::{Failure, Fault, When};
 pub use self::operation::{Operation, Request};
 
-use self::bucket::World;
+use self::bucket::{Upload, World};
 use self::faults::Faults;
 use crate::Config;
 use crate::store::Store;
@@ -237,6 +237,15 @@ impl S3Server {
     #[must_use]
     pub fn pending(&self) -> Vec<Pending> {
         self.world().bucket(self.bucket()).pending()
+    }
+
+    /// Begins a multipart upload, as another writer would.
+    pub fn begin(&self, key: &str) {
+        let mut world = self.world();
+        world.uploads += 1;
+        let id = format!("upload-{:08}", world.uploads);
+        let uploads = &mut world.bucket(self.bucket()).uploads;
+        uploads.insert((key.to_owned(), id), Upload::begun(Vec::new()));
     }
 
     /// Fails as told, until all of that has happened. What was told first is tried first.

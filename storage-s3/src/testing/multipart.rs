@@ -28,11 +28,7 @@ impl Shared {
         let mut world = lock(&self.world);
         world.uploads += 1;
         let id = format!("upload-{:08}", world.uploads);
-        let upload = Upload {
-            begun: now(),
-            metadata: metadata(input.metadata),
-            parts: BTreeMap::new(),
-        };
+        let upload = Upload::begun(metadata(input.metadata));
         let name = (input.key.clone(), id.clone());
         world.find(&input.bucket)?.uploads.insert(name, upload);
         Ok(CreateMultipartUploadOutput {

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use futures_util::TryStreamExt as _;
-use object_store::ObjectStore as _;
-use object_store::list::{PaginatedListOptions, PaginatedListStore as _};
 use object_store::path::Path;
 use registry_core::StorageError;
 use registry_core::layout::Dir;
 use registry_core::storage::Sweep;
 
 use super::sweep::{SWEEP, begun, stop};
-use crate::clock::whole_seconds;
-use crate::error::{broken, fault};
+use crate::error::broken;
+use crate::listing::Wanted;
 use crate::requests::Pending;
 use crate::store::Store;
 
@@ -33,7 +31,8 @@ impl Remains {
             .strip_prefix(dir)?
             .strip_prefix('/')?
             .split('/')
-            .next()?;
+            .next()
+            .filter(|id| !id.is_empty())?;
         let remains = all.entry(id.to_owned());
         Some(remains.or_insert_with(|| Self {
             newest: SystemTime::UNIX_EPOCH,
@@ -53,26 +52,24 @@ pub(super) async fn sweep(
     let mut count = 0;
     let mut waiting = vec![store.text(&Dir::Repositories.path())];
     while let Some(dir) = waiting.pop() {
-        let mut token = None;
+        let mut wanted = Wanted {
+            prefix: format!("{dir}/"),
+            children: true,
+            ..Wanted::default()
+        };
         loop {
-            let options = PaginatedListOptions {
-                delimiter: Some("/".into()),
-                page_token: token.take(),
-                ..PaginatedListOptions::default()
-            };
-            let below = format!("{dir}/");
-            let page = store.s3.list_paginated(Some(&below), options);
-            let page = page.await.map_err(fault(SWEEP))?;
-            for below in page.result.common_prefixes {
-                match below.filename() {
-                    Some(UPLOADS) => count += uploads(store, &below, before, sweep).await?,
-                    // No component of a name begins with it.
-                    Some(name) if name.starts_with('_') => {}
-                    _ => waiting.push(below.to_string()),
+            let page = store.page(SWEEP, &wanted).await?;
+            for below in &page.dirs {
+                let below = below.strip_suffix('/').unwrap_or(below);
+                match below.rsplit('/').next() {
+                    Some(UPLOADS) => count += uploads(store, below, before, sweep).await?,
+                    // No component of a name is so.
+                    Some(name) if name.is_empty() || name.starts_with('_') => {}
+                    _ => waiting.push(below.to_owned()),
                 }
             }
-            token = page.page_token;
-            if token.is_none() {
+            wanted.token = page.next;
+            if wanted.token.is_none() {
                 break;
             }
         }
@@ -82,24 +79,25 @@ pub(super) async fn sweep(
 
 async fn uploads(
     store: &Store,
-    dir: &Path,
+    dir: &str,
     before: SystemTime,
     sweep: &mut Sweep<'_>,
 ) -> Result<u64, StorageError> {
     let mut all = BTreeMap::new();
-    let mut objects = store.s3.list(Some(dir));
-    while let Some(meta) = objects.try_next().await.map_err(fault(SWEEP))? {
-        if let Some(remains) = Remains::of(&mut all, dir.as_ref(), meta.location.as_ref()) {
-            let modified = whole_seconds(meta.last_modified.into());
-            remains.newest = remains.newest.max(modified);
-            remains.objects.push(meta.location);
+    let mut objects = store.list(SWEEP, dir, None);
+    while let Some(found) = objects.try_next().await? {
+        if let Some(path) = found.path()
+            && let Some(remains) = Remains::of(&mut all, dir, &found.key)
+        {
+            remains.newest = remains.newest.max(found.modified);
+            remains.objects.push(path);
         }
     }
     let mut after = None;
     loop {
         let (pending, next) = store.pending(&format!("{dir}/"), after).await?;
         for one in pending {
-            if let Some(remains) = Remains::of(&mut all, dir.as_ref(), &one.key) {
+            if let Some(remains) = Remains::of(&mut all, dir, &one.key) {
                 remains.newest = remains.newest.max(begun(&one)?);
                 remains.multiparts.push(one);
             }

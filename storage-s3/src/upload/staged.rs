@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::multipart::{MultipartStore as _, PartId};
 use object_store::path::Path;
-use object_store::{Error, ObjectStore as _, ObjectStoreExt as _, PutPayload};
+use object_store::{Error, ObjectStoreExt as _, PutPayload};
 use registry_core::StorageError;
 use registry_core::layout::{Dir, Key};
 use registry_core::storage::{BlobReader, Checkpoint, UploadHint, UploadId};
@@ -16,6 +16,7 @@ use super::token::{Multipart, Tail, Token};
 use super::writer::Writer;
 use crate::copy::{self, MOST_PARTS};
 use crate::error::{broken, fault};
+use crate::listing::path;
 use crate::store::Store;
 
 /// Nothing is asked of the store: bytes that are gone show when they are needed.
@@ -83,8 +84,9 @@ pub(crate) async fn abort(
     let below = store.text(&Dir::Upload(*id).path());
     let (pending, _) = store.pending(&format!("{below}/"), None).await?;
     for one in pending {
-        let key = Path::parse(&one.key).map_err(|error| broken("spelling a key", error))?;
-        end(store, &key, &one.upload_id).await?;
+        if let Some(key) = path(&one.key) {
+            end(store, &key, &one.upload_id).await?;
+        }
     }
     Ok(())
 }
@@ -99,16 +101,14 @@ pub(super) async fn end(store: &Store, key: &Path, upload: &str) -> Result<(), S
 
 /// Removes the objects with bytes of an upload. Its record is core's.
 async fn drop_objects(store: &Store, id: &UploadId) -> Result<(), StorageError> {
-    let dir = store.key(&Dir::Upload(*id).path())?;
-    let found = store.s3.list(Some(&dir)).try_filter_map(|meta| {
-        let key = store.path_of(&meta.location).and_then(Key::parse);
+    let dir = store.text(&Dir::Upload(*id).path());
+    let found = store.list("listing an upload", &dir, None);
+    let found = found.try_filter_map(|found| {
+        let key = store.path_of(&found.key).and_then(Key::parse);
         let ours = matches!(key, Some(Key::UploadData(_) | Key::UploadPiece { .. }));
-        std::future::ready(Ok(ours.then_some(meta.location)))
+        std::future::ready(Ok(found.path().filter(|_| ours)))
     });
-    let found: Vec<Path> = found
-        .try_collect()
-        .await
-        .map_err(fault("listing an upload"))?;
+    let found: Vec<Path> = found.try_collect().await?;
     store.delete_all(&found).await
 }
 

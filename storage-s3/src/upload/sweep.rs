@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use futures_util::TryStreamExt as _;
-use object_store::ObjectStore as _;
 use object_store::path::Path;
 use registry_core::StorageError;
-use registry_core::layout::Dir;
+use registry_core::layout::{Dir, Key};
 use registry_core::storage::{Sweep, UploadId};
 
 use super::foreign;
 use super::staged::end;
-use crate::clock::{parse_rfc3339, whole_seconds};
-use crate::error::{broken, fault};
+use crate::clock::parse_rfc3339;
+use crate::error::broken;
+use crate::listing::path;
 use crate::requests::Pending;
 use crate::store::Store;
 
@@ -58,7 +58,8 @@ pub(crate) async fn sweep(
     loop {
         let (pending, next) = store.pending(&format!("{below}/blobs/"), after).await?;
         for one in pending {
-            if begun(&one)? < before {
+            let of_blob = store.path_of(&one.key).and_then(Key::parse);
+            if matches!(of_blob, Some(Key::Blob(_))) && begun(&one)? < before {
                 if sweep.removes() {
                     stop(store, &one).await?;
                 }
@@ -82,12 +83,12 @@ async fn collect(store: &Store) -> Result<BTreeMap<UploadId, Remains>, StorageEr
         let rest = key.strip_prefix(&dir)?.strip_prefix('/')?;
         rest.split_once('/')?.0.parse().ok()
     };
-    let mut objects = store.s3.list(Some(&store.key(&Dir::Uploads.path())?));
-    while let Some(meta) = objects.try_next().await.map_err(fault(SWEEP))? {
-        if let Some(id) = of(meta.location.as_ref()) {
+    let mut objects = store.list(SWEEP, &dir, None);
+    while let Some(found) = objects.try_next().await? {
+        if let (Some(id), Some(path)) = (of(&found.key), found.path()) {
             let remains = all.entry(id).or_default();
-            remains.seen(whole_seconds(meta.last_modified.into()));
-            remains.objects.push(meta.location);
+            remains.seen(found.modified);
+            remains.objects.push(path);
         }
     }
     let mut after = None;
@@ -120,6 +121,9 @@ async fn remove(store: &Store, remains: &Remains) -> Result<(), StorageError> {
 }
 
 pub(super) async fn stop(store: &Store, one: &Pending) -> Result<(), StorageError> {
-    let key = Path::parse(&one.key).map_err(|error| broken("spelling a key", error))?;
-    end(store, &key, &one.upload_id).await
+    match path(&one.key) {
+        Some(key) => end(store, &key, &one.upload_id).await,
+        // Nobody here has begun it.
+        None => Ok(()),
+    }
 }

@@ -3,6 +3,7 @@
 
 mod blobs;
 mod conformance;
+mod odd;
 mod records;
 mod server;
 mod settings;
