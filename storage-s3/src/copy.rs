@@ -13,9 +13,6 @@ use crate::store::Store;
 
 const COPY: &str = "copying a blob";
 
-/// No upload has more parts.
-pub(crate) const MOST_PARTS: u64 = 10_000;
-
 /// Copies an object of this length, over whatever is there.
 pub(crate) async fn copy(
     store: &Store,
@@ -32,7 +29,7 @@ pub(crate) async fn copy(
         .await
         .map_err(fault(COPY))?;
     let copied = async {
-        let part = store.copying.part.max(len.div_ceil(MOST_PARTS));
+        let part = store.copying.part.max(len.div_ceil(store.parts));
         let parts = ranges(store, from, 0..len, part, (to, &upload)).await?;
         let completed = store.s3.complete_multipart(to, &upload, parts).await;
         completed.map_err(fault(COPY))

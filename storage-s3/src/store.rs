@@ -25,7 +25,7 @@ use crate::random;
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Bytes of a part, at most: ten thousand of them are more than an object may have.
-const LARGEST_PART: u64 = 1 << 30;
+pub(crate) const LARGEST_PART: u64 = 1 << 30;
 
 pub(crate) struct Store {
     /// Repeats what may be repeated.
@@ -49,6 +49,8 @@ pub(crate) struct Store {
     pub(crate) root: String,
     /// Bytes of a part.
     pub(crate) part: u64,
+    /// Parts that an object may be made of.
+    pub(crate) parts: u64,
     pub(crate) copying: Copying,
     /// Whether clients may be sent to the store.
     pub(crate) redirect: bool,
@@ -119,6 +121,7 @@ impl Store {
             bucket: config.bucket.clone(),
             root,
             part: config.chunksize.clamp(1, LARGEST_PART),
+            parts: config.parts.max(2),
             copying: Copying {
                 threshold: config.multipartcopythresholdsize,
                 part: config.multipartcopychunksize.max(1),

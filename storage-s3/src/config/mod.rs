@@ -79,6 +79,8 @@ pub struct Config {
     pub redirect: bool,
     /// Bytes that all uploads together may hold in memory. Ours.
     pub uploadmemory: u64,
+    /// Parts that an object may be made of: 10,000, as all stores have it. Ours, and no key.
+    pub parts: u64,
 }
 
 impl Config {
@@ -122,6 +124,7 @@ impl Default for Config {
             retries: 5,
             redirect: true,
             uploadmemory: 256 * MIB,
+            parts: 10_000,
         }
     }
 }

@@ -51,6 +51,14 @@ impl World {
             .ok_or_else(|| s3_error!(NoSuchBucket))
     }
 
+    /// Whether one request may bring so much.
+    pub(super) fn takes(&self, len: usize) -> S3Result<()> {
+        match len > self.options.put {
+            true => Err(s3_error!(EntityTooLarge)),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn create(&mut self, name: &str) -> S3Result<()> {
         if self.buckets.contains_key(name) {
             return Err(s3_error!(BucketAlreadyOwnedByYou));

@@ -51,6 +51,13 @@ pub struct Options {
     pub part: usize,
     /// Bytes that one copy may take, at most; with AWS 5 GiB.
     pub copy: usize,
+    /// Bytes that one request may bring, at most; with AWS 5 GiB.
+    pub put: usize,
+    /// Parts that an object may be made of, at most; with AWS 10,000.
+    pub parts: u32,
+    /// Whether all parts of an object but the last must be of one size, and the last no larger, as
+    /// Cloudflare R2 has it.
+    pub equal_parts: bool,
     /// Whether conditions are looked at. Some of those that call themselves compatible pass over
     /// them without a word.
     pub conditions: bool,
@@ -64,6 +71,9 @@ impl Default for Options {
             page: 1_000,
             part: 5 * 1024 * 1024,
             copy: 5 * 1024 * 1024 * 1024,
+            put: 5 * 1024 * 1024 * 1024,
+            parts: 10_000,
+            equal_parts: false,
             conditions: true,
         }
     }

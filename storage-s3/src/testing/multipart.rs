@@ -15,10 +15,7 @@ use s3s::{S3Result, s3_error};
 use super::bucket::{Upload, hex, stored};
 use super::conditions::{self, Read};
 use super::objects::{check, metadata, source, whole};
-use super::{Shared, Stored, lock, now};
-
-/// Parts have numbers up to this one.
-const LAST_PART: i32 = 10_000;
+use super::{Options, Shared, Stored, lock, now};
 
 impl Shared {
     pub(super) fn create_upload(
@@ -50,8 +47,9 @@ impl Shared {
             checksum_type: None,
         };
         check(&bytes, &sent, input.content_md5.as_deref())?;
-        let number = number(input.part_number)?;
         let mut world = lock(&self.world);
+        let number = number(input.part_number, world.options.parts)?;
+        world.takes(bytes.len())?;
         let bucket = world.find(&input.bucket)?;
         let part = stored(bytes, Vec::new());
         let e_tag = Some(ETag::Strong(part.e_tag.clone()));
@@ -69,8 +67,8 @@ impl Shared {
         &self,
         input: &UploadPartCopyInput,
     ) -> S3Result<UploadPartCopyOutput> {
-        let number = number(input.part_number)?;
         let mut world = lock(&self.world);
+        let number = number(input.part_number, world.options.parts)?;
         let conditions = Read {
             if_match: input.copy_source_if_match.as_ref(),
             if_none_match: input.copy_source_if_none_match.as_ref(),
@@ -108,13 +106,13 @@ impl Shared {
         input: CompleteMultipartUploadInput,
     ) -> S3Result<CompleteMultipartUploadOutput> {
         let mut world = lock(&self.world);
-        let (least, honoured) = (world.options.part, world.options.conditions);
+        let options = world.options.clone();
         let bucket = world.find(&input.bucket)?;
         let upload = bucket.upload(&input.key, &input.upload_id)?;
         let named = input.multipart_upload.and_then(|named| named.parts);
-        let parts = chosen(&upload.parts, &named.unwrap_or_default(), least)?;
+        let parts = chosen(&upload.parts, &named.unwrap_or_default(), &options)?;
         let object = joined(&parts, upload.metadata.clone());
-        if honoured {
+        if options.conditions {
             let there = bucket.objects.get(&input.key);
             conditions::write(there, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         }
@@ -142,9 +140,9 @@ impl Shared {
     }
 }
 
-fn number(number: i32) -> S3Result<u32> {
-    let inside = (1..=LAST_PART).contains(&number);
-    let number = u32::try_from(number).ok().filter(|_| inside);
+fn number(number: i32, last: u32) -> S3Result<u32> {
+    let number = u32::try_from(number).ok();
+    let number = number.filter(|number| (1..=last).contains(number));
     number.ok_or_else(|| s3_error!(InvalidArgument, "no such number of a part"))
 }
 
@@ -152,7 +150,7 @@ fn number(number: i32) -> S3Result<u32> {
 fn chosen<'a>(
     there: &'a BTreeMap<u32, Stored>,
     named: &[CompletedPart],
-    least: usize,
+    options: &Options,
 ) -> S3Result<Vec<&'a Stored>> {
     if named.is_empty() {
         return Err(s3_error!(MalformedXML));
@@ -160,7 +158,7 @@ fn chosen<'a>(
     let mut last = 0;
     let mut parts = Vec::new();
     for part in named {
-        let number = number(part.part_number.unwrap_or_default())?;
+        let number = number(part.part_number.unwrap_or_default(), options.parts)?;
         if number <= last {
             return Err(s3_error!(InvalidPartOrder));
         }
@@ -171,9 +169,19 @@ fn chosen<'a>(
             .filter(|part| Some(part.e_tag.as_str()) == e_tag);
         parts.push(found.ok_or_else(|| s3_error!(InvalidPart))?);
     }
-    let (_, full) = parts.split_last().expect("there is one");
-    if full.iter().any(|part| part.bytes.len() < least) {
+    let (last, full) = parts.split_last().expect("there is one");
+    let len = |part: &&Stored| part.bytes.len();
+    if full.iter().any(|part| len(part) < options.part) {
         return Err(s3_error!(EntityTooSmall));
+    }
+    if options.equal_parts
+        && let Some(first) = full.first()
+        && (full.iter().any(|part| len(part) != len(first)) || len(last) > len(first))
+    {
+        return Err(s3_error!(
+            InvalidPart,
+            "All non-trailing parts must have the same length."
+        ));
     }
     Ok(parts)
 }

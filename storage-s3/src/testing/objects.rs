@@ -29,6 +29,7 @@ impl Shared {
         };
         check(&bytes, &sent, input.content_md5.as_deref())?;
         let mut world = lock(&self.world);
+        world.takes(bytes.len())?;
         let honoured = world.options.conditions;
         let bucket = world.find(&input.bucket)?;
         if honoured {

@@ -14,7 +14,7 @@ use registry_core::storage::{BlobReader, Checkpoint, UploadHint, UploadId};
 use super::Chain;
 use super::token::{Multipart, Tail, Token};
 use super::writer::Writer;
-use crate::copy::{self, MOST_PARTS};
+use crate::copy;
 use crate::error::{broken, fault};
 use crate::listing::path;
 use crate::store::Store;
@@ -29,7 +29,7 @@ pub(crate) fn open(
     let token = match from.filter(|from| from.len > 0) {
         Some(from) => Token::read(&from)?,
         None => {
-            let needed = hint.size.unwrap_or_default().div_ceil(MOST_PARTS);
+            let needed = hint.size.unwrap_or_default().div_ceil(store.parts - 1);
             Token::new(store.part.max(needed))
         }
     };

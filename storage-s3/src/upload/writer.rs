@@ -15,15 +15,18 @@ use tokio::task::JoinSet;
 
 use super::staged::{Staged, end, payload};
 use super::token::Token;
-use crate::copy::{MOST_PARTS, copy};
+use crate::copy::copy;
 use crate::error::{broken, fault};
-use crate::store::Store;
+use crate::store::{LARGEST_PART, Store};
 
 const WRITE: &str = "writing to an upload";
 const COMMIT: &str = "committing an upload";
 
 /// Parts of one upload that are under way at once: one is sent while the next one arrives.
 const AT_ONCE: usize = 2;
+
+/// How much larger parts become when there may be no more of them.
+const GROWTH: u64 = 4;
 
 /// What a part that is under way comes back with: its place, and its entity tag.
 type Sent = Result<(usize, String), StorageError>;
@@ -133,9 +136,6 @@ impl Writer {
 
     /// Sends the part that is full now, while others are on their way.
     async fn send_part(&mut self) -> Result<(), StorageError> {
-        if self.next_part as u64 + 1 >= MOST_PARTS {
-            return Err(broken(WRITE, "it has too many parts"));
-        }
         self.settle(AT_ONCE - 1).await?;
         let front = self.staged.token.front();
         let mut permits = Vec::new();
@@ -167,6 +167,32 @@ impl Writer {
             let sent = store.s3.put_part(&key, &id, number, payload(part)).await;
             Ok((number, sent.map_err(fault(WRITE))?.content_id))
         });
+        Ok(())
+    }
+
+    /// Whether another part would leave no number for the last one.
+    fn is_full(&self) -> bool {
+        self.next_part as u64 + 1 >= self.staged.store.parts
+    }
+
+    /// Makes an object of the parts, which is copied into larger ones as soon as one of those is
+    /// full; so all parts but the last are equal, as some stores want them.
+    async fn grow(&mut self) -> Result<(), StorageError> {
+        let multipart = self.staged.token.multipart.as_ref();
+        let known = multipart.is_some_and(|multipart| multipart.digest.is_some());
+        let part = self.staged.token.part;
+        // Of one whose digest is known, the object would be the blob, and is not yet verified.
+        if known || part >= LARGEST_PART {
+            return Err(broken(
+                WRITE,
+                "it has as many parts as there may be: more fits where its length is said at the \
+                 beginning, or where `chunksize` is larger",
+            ));
+        }
+        self.settle(0).await?;
+        self.staged.join(Vec::new()).await?;
+        self.staged.token.part = part.saturating_mul(GROWTH).min(LARGEST_PART);
+        self.next_part = 0;
         Ok(())
     }
 
@@ -249,7 +275,10 @@ impl UploadWriter for Writer {
                 let len = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
                 self.hold(bytes.split_to(len)).await?;
                 if self.open_part() == self.staged.token.part {
-                    self.send_part().await?;
+                    match self.is_full() {
+                        true => self.grow().await?,
+                        false => self.send_part().await?,
+                    }
                 }
             }
         }
@@ -281,9 +310,9 @@ impl UploadWriter for Writer {
 
     async fn abort(mut self: Box<Self>) -> Result<(), StorageError> {
         self.sending.shutdown().await;
-        if self.opened.multipart.is_none()
-            && let Some(begun) = self.staged.token.multipart.take()
-        {
+        let opened = self.opened.multipart.as_ref().map(|one| &one.id);
+        let mut multipart = self.staged.token.multipart.take();
+        if let Some(begun) = multipart.take_if(|begun| Some(&begun.id) != opened) {
             let key = self.staged.store.key(&begun.path(self.staged.id)?)?;
             end(&self.staged.store, &key, &begun.id).await?;
         }

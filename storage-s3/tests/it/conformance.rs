@@ -7,9 +7,13 @@ use storage_s3::testing::{Options, S3Server};
 async fn fresh() -> (Storage, S3Server) {
     let mut options = Options::default();
     options.part = 64 * 1024;
+    options.copy = 2_500_000;
+    options.put = 500_000;
+    // What one store asks for is what all take.
+    options.equal_parts = true;
     let server = S3Server::with(options);
     let mut config = server.config();
-    config.rootdirectory = "some/dir".to_owned();
+    config.rootdirectory = "some dir/100%/+ü".to_owned();
     config.chunksize = 400_000;
     config.multipartcopychunksize = 1_000_000;
     config.multipartcopythresholdsize = 2_000_000;

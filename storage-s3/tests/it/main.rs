@@ -3,6 +3,7 @@
 
 mod blobs;
 mod conformance;
+mod large;
 mod odd;
 mod records;
 mod server;

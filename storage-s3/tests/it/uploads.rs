@@ -17,6 +17,7 @@ const PART: usize = 100_000;
 fn server() -> S3Server {
     let mut options = Options::default();
     options.part = PART;
+    options.equal_parts = true;
     S3Server::with(options)
 }
 
