@@ -63,19 +63,17 @@ impl Signer {
         }
         let path = Key::UploadSecret.path();
         for _ in 0..3 {
-            if let Some(record) = records
-                .get(&path)
-                .await?
-                .filter(|record| record.value.len() >= MAC)
-            {
+            let found = records.get(&path).await?;
+            if let Some(record) = found.as_ref().filter(|found| found.value.len() >= MAC) {
                 return Ok(Self::new(&record.value));
             }
             let fresh = (options.ambient.random)().to_vec();
             if options.read_only {
                 return Ok(Self::new(&fresh));
             }
-            // An empty one is what a crash may leave: it signs nothing and may be replaced.
-            let mode = match records.get(&path).await? {
+            // An empty one is what a crash may leave: it signs nothing and may be replaced. What
+            // another has written since this look may not.
+            let mode = match found {
                 Some(torn) => PutMode::IfVersion(torn.version),
                 None => PutMode::Create,
             };
@@ -179,8 +177,58 @@ impl Signer {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future;
+
     use super::*;
     use crate::access::{Certificate, Scheme};
+    use crate::storage::{MemoryDriver, Storage};
+    use crate::testing::ambient;
+    use crate::testing::faults::Faulty;
+
+    /// Whether both take each other's states.
+    fn are_one(one: &Signer, other: &Signer) -> bool {
+        let (name, id) = ("a".parse().unwrap(), UploadId::new(7));
+        let state = Signed {
+            started: UNIX_EPOCH,
+            algorithm: Algorithm::Sha256,
+            owner: None,
+        };
+        other
+            .verify(&name, id, &one.sign(&name, id, &state))
+            .is_some()
+    }
+
+    #[tokio::test]
+    async fn who_opens_beside_another_has_its_key_whichever_comes_first() {
+        let options = Options::new(ambient());
+        for torn in [false, true] {
+            // The look, and the write.
+            for call in 0..2 {
+                let storage = Storage::from_driver(MemoryDriver::new(ambient()));
+                if torn {
+                    let (path, mode) = (Key::UploadSecret.path(), PutMode::Create);
+                    let put = storage
+                        .records
+                        .put(&path, Bytes::new(), mode, Durability::Durable);
+                    let _ = put.await.unwrap();
+                }
+                let (stopped, control) = Faulty::wrap(storage.clone());
+                let pause = control.pause_before(call);
+                let first = Signer::open(&*stopped.records, &options);
+                let second = async {
+                    pause.reached().await;
+                    let second = Signer::open(&*storage.records, &options).await;
+                    pause.release();
+                    second
+                };
+                let (first, second) = future::join(first, second).await;
+                let (first, second) = (first.unwrap(), second.unwrap());
+                assert!(are_one(&first, &second), "{torn}, {call}");
+                let later = Signer::open(&*storage.records, &options).await.unwrap();
+                assert!(are_one(&first, &later), "{torn}, {call}");
+            }
+        }
+    }
 
     #[test]
     fn a_state_holds_for_its_repository_and_upload_alone() {
