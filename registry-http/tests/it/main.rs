@@ -80,20 +80,33 @@ mod trace;
 mod uploads;
 mod validation;
 
-/// Runs a test on every storage driver, each as a test of its own.
+/// Runs a test on every storage driver, each as a test of its own; and on three servers that share
+/// a bucket and take turns at its requests, but for those tests that come with a reason why not.
 #[macro_export]
 macro_rules! on_each_driver {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+    ($($name:ident),+ $(,)? $(; $why:literal: $($alone:ident),+ $(,)?)*) => {
         mod inmemory {
-            $(#[test] fn $name() { super::$name(&$crate::server::Server::start("inmemory")); })+
+            $crate::on_driver!["inmemory": $($name),+ $($(, $alone)+)*];
         }
         #[cfg(feature = "fs")]
         mod filesystem {
-            $(#[test] fn $name() { super::$name(&$crate::server::Server::start("filesystem")); })+
+            $crate::on_driver!["filesystem": $($name),+ $($(, $alone)+)*];
         }
         #[cfg(feature = "s3")]
         mod s3 {
-            $(#[test] fn $name() { super::$name(&$crate::server::Server::start("s3")); })+
+            $crate::on_driver!["s3": $($name),+ $($(, $alone)+)*];
         }
+        #[cfg(feature = "s3")]
+        mod replicas {
+            $crate::on_driver!["replicas": $($name),+];
+        }
+    };
+}
+
+/// Runs tests on one storage driver.
+#[macro_export]
+macro_rules! on_driver {
+    ($driver:literal: $($name:ident),+) => {
+        $(#[test] fn $name() { super::$name(&$crate::server::Server::start($driver)); })+
     };
 }

@@ -80,7 +80,7 @@ fn requests_that_read_two_ways_are_refused(server: &Server) {
         "Bad Header: x\r\n",
     ] {
         let wire = format!("POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: a\r\n{head}\r\nhello");
-        let answer = exchange(server.address, wire.as_bytes());
+        let answer = exchange(server.next(), wire.as_bytes());
         let status = parse(&answer).map(|answer| answer.status);
         assert!(matches!(status, Some(400) | None), "{head}: {status:?}");
     }
@@ -157,7 +157,7 @@ fn a_body_that_nobody_wanted_does_not_take_the_next_request_along(server: &Serve
         let mut wire = head.into_bytes();
         wire.resize(wire.len() + sent, b'x');
         wire.extend(b"GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        let text = exchange(server.address, &wire);
+        let text = exchange(server.next(), &wire);
         String::from_utf8(text).unwrap().to_ascii_lowercase()
     };
     let both = answers(200_000, 200_000);
@@ -244,7 +244,7 @@ fn names(answer: &[u8]) -> Vec<String> {
 
 pub(crate) fn header_names_are_written_as_scripts_look_for_them(server: &Server) {
     let digest = server.push_blob("a", b"content");
-    let ask = |request: Request| names(&exchange(server.address, &request.wire()));
+    let ask = |request: Request| names(&exchange(server.next(), &request.wire()));
     for (method, path, expected) in [
         (
             "GET",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(feature = "s3")]
 use storage_s3::testing::S3Server;
@@ -15,10 +16,16 @@ pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
     pub(crate) root: TempDir,
+    /// More of them on the same bucket, which all requests go to in turn.
+    others: Vec<Process>,
+    turn: AtomicUsize,
     /// What is stored in, where that is a bucket; it outlives the process.
     #[cfg(feature = "s3")]
     bucket: Option<S3Server>,
 }
+
+/// How many take turns, where several are asked for.
+pub(crate) const REPLICAS: usize = 3;
 
 /// How to start it, beyond the driver.
 #[derive(Clone, Copy, Default)]
@@ -42,10 +49,10 @@ impl Server {
     pub(crate) fn with(driver: &str, setup: Setup) -> Self {
         let root = tempfile::tempdir().unwrap();
         #[cfg(feature = "s3")]
-        let bucket = (driver == "s3").then(S3Server::start);
+        let bucket = ["s3", "replicas"].contains(&driver).then(S3Server::start);
         let storage = match driver {
             #[cfg(feature = "s3")]
-            "s3" => crate::s3::section(bucket.as_ref().unwrap(), true),
+            "s3" | "replicas" => crate::s3::section(bucket.as_ref().unwrap(), true),
             "filesystem" => {
                 let root = root.path().join("store");
                 format!(
@@ -59,9 +66,16 @@ impl Server {
         let config = format!("version: 0.1\nstorage:\n{storage}{delete}");
         std::fs::write(root.path().join("storage.yml"), config).unwrap();
         let process = launch(&root, setup).unwrap();
+        let others = match driver {
+            "replicas" => 1..REPLICAS,
+            _ => 1..1,
+        };
+        let others = others.map(|_| launch(&root, setup).unwrap());
         Self {
             address: process.address,
             process,
+            others: others.collect(),
+            turn: AtomicUsize::new(0),
             root,
             #[cfg(feature = "s3")]
             bucket,
@@ -96,8 +110,17 @@ impl Server {
         tree.join(path)
     }
 
+    /// Whom the next request goes to.
+    pub(crate) fn next(&self) -> SocketAddr {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
+        match turn {
+            0 => self.address,
+            other => self.others[other - 1].address,
+        }
+    }
+
     pub(crate) fn send(&self, request: Request) -> Answer {
-        request.send(self.address)
+        request.send(self.next())
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {

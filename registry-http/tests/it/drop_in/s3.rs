@@ -7,7 +7,7 @@ use crate::s3::{self, credentials, several};
 
 proved_by! {
     storage_s3: several::what_one_server_is_told_all_know,
-        several::two_servers_take_turns_at_an_upload,
+        several::servers_take_turns_at_an_upload,
         s3::what_was_deleted_is_collected_from_the_bucket;
     storage_s3_keys: credentials::keys_may_be_variables_or_in_a_profile,
         credentials::keys_that_do_not_fit_are_told_by_where_they_are_from;
