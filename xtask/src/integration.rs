@@ -132,6 +132,18 @@ static CLIENTS: &[Client] = &[
         run: swap::three,
     },
     Client {
+        name: "s3-swap-2",
+        tools: &[&tools::MINIO, &tools::CURL, &tools::DISTRIBUTION_2],
+        part: Part::Extra,
+        run: swap::two_in_a_bucket,
+    },
+    Client {
+        name: "s3-swap-3",
+        tools: &[&tools::MINIO, &tools::CURL, &tools::DISTRIBUTION_3],
+        part: Part::Extra,
+        run: swap::three_in_a_bucket,
+    },
+    Client {
         name: "docker",
         tools: &[&tools::DOCKER, &tools::DOCKERD],
         part: Part::Extra,

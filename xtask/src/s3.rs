@@ -73,6 +73,32 @@ impl Endpoint {
         }
     }
 
+    /// Copies all that is in a bucket into another, in the store.
+    pub(crate) fn copy_all(&self, from: &str, to: &str) -> Result<()> {
+        let folder = sh::TempDir::new("s3-copy")?;
+        let list = folder.path().join("curl");
+        // One curl for all of them, on one connection.
+        let one = |key: String| {
+            format!(
+                "{}\nrequest = PUT\nurl = \"http://{}/{to}/{key}\"\nheader = \"x-amz-copy-source: \
+                 /{from}/{key}\"\noutput = /dev/null\n",
+                self.signed_by(),
+                self.address
+            )
+        };
+        let all: Vec<String> = self.keys(from, "")?.into_iter().map(one).collect();
+        std::fs::write(&list, all.join("next\n"))?;
+        sh::output(sh::command("curl").arg("--config").arg(&list)).map(|_| ())
+    }
+
+    /// As curl's file of options has it.
+    fn signed_by(&self) -> String {
+        format!(
+            "silent\nshow-error\nfail\naws-sigv4 = \"aws:amz:{}:s3\"\nuser = \"{}:{}\"",
+            self.region, self.access_key, self.secret_key
+        )
+    }
+
     /// Whether it lets us in: an answer to a signed request.
     fn answers(&self) -> bool {
         self.ask("GET", "/", &[])

@@ -45,6 +45,20 @@ pub(crate) fn is_stand_in() -> bool {
     std::env::var_os("REGISTRY_BIN").is_some()
 }
 
+/// A registry, with nothing but its arguments and its configuration to tell it what to do.
+pub(crate) fn command(binary: &Path) -> Command {
+    let mut command = sh::command(binary);
+    // Distribution 3 looks for a collector of traces unless told otherwise.
+    command.env("OTEL_TRACES_EXPORTER", "none");
+    // With a bundle of certificates of AWS's, distribution 2 does not start at all.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AWS_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// A daemon of which we want only that it ends when we do.
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -114,9 +128,10 @@ fn tied_to_us(setpriv: &Path, command: &Command) -> Command {
         .arg(command.get_program())
         .args(command.get_args());
     for (key, value) in command.get_envs() {
-        if let Some(value) = value {
-            tied.env(key, value);
-        }
+        match value {
+            Some(value) => tied.env(key, value),
+            None => tied.env_remove(key),
+        };
     }
     if let Some(folder) = command.get_current_dir() {
         tied.current_dir(folder);
@@ -203,12 +218,8 @@ impl Server {
         };
         let is_plain = !start.more.contains("tls:") && !start.more.contains("proxyprotocol:");
 
-        let mut command = sh::command(start.binary);
-        // Distribution 3 looks for a collector of traces unless told otherwise.
-        command
-            .arg("serve")
-            .arg(&config)
-            .env("OTEL_TRACES_EXPORTER", "none");
+        let mut command = command(start.binary);
+        command.arg("serve").arg(&config);
         if let Some(tls) = start.tls {
             command.env("REGISTRY_HTTP_TLS_CERTIFICATE", &tls.certificate);
             command.env("REGISTRY_HTTP_TLS_KEY", &tls.key);

@@ -4,10 +4,8 @@ use anyhow::{Result, ensure};
 
 use super::fixture::Fixture;
 use super::step;
+use super::swap::TREE;
 use crate::s3::Minio;
-
-// tidy: layout: distribution's tree, seen from outside
-const TREE: &str = "docker/registry/v2";
 
 pub(super) fn run(fixture: &Fixture) -> Result<()> {
     let minio = Minio::start(&fixture.folder("minio")?)?;

@@ -1,11 +1,12 @@
 //! Who serves the store in turn, and collects in it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use super::place::Place;
 use crate::http::Connection;
-use crate::server::Server;
+use crate::server::{Server, Start, command, free_address};
 use crate::sh;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +26,23 @@ pub(super) struct Party {
 }
 
 impl Party {
-    /// Serves the store in the folder for as long as it takes.
+    /// Serves the store for as long as it takes.
     pub(super) fn serve(
         &self,
-        folder: &Path,
+        place: &Place,
         act: impl FnOnce(&mut Connection) -> Result<()>,
     ) -> Result<()> {
-        let server = Server::start(&self.binary, folder, "warn")
-            .with_context(|| format!("starting {:?}", self.kind))?;
+        let driver = place.driver();
+        let server = Server::launch(Start {
+            binary: &self.binary,
+            folder: &place.folder,
+            address: &free_address()?,
+            level: "warn",
+            driver: driver.as_deref(),
+            more: "",
+            tls: None,
+        })
+        .with_context(|| format!("starting {:?}", self.kind))?;
         let acted =
             Connection::open(&server.address).and_then(|mut connection| act(&mut connection));
         if acted.is_err() {
@@ -42,13 +52,12 @@ impl Party {
     }
 
     /// Collects with these flags, with no server running.
-    pub(super) fn collect(&self, folder: &Path, flags: &[&str]) -> Result<String> {
-        let mut command = sh::command(&self.binary);
+    pub(super) fn collect(&self, place: &Place, flags: &[&str]) -> Result<String> {
+        let mut command = command(&self.binary);
         command
             .arg("garbage-collect")
             .args(flags)
-            .arg(folder.join("config.yml"))
-            .env("OTEL_TRACES_EXPORTER", "none");
+            .arg(place.folder.join("config.yml"));
         sh::output(&mut command).with_context(|| format!("{:?} collects", self.kind))
     }
 }

@@ -238,6 +238,18 @@ impl Shelf {
         self.blobs.retain(|(_, digest), _| needed.contains(digest));
     }
 
+    /// The digests whose bytes a store has, and no others, once it is collected. Nobody can say
+    /// where there is sha512, which either keeps in its own way.
+    pub(super) fn bytes(&self) -> Option<BTreeSet<String>> {
+        let places = self.manifests.keys().chain(self.blobs.keys());
+        let all: BTreeSet<String> = places
+            .chain(self.hidden.keys())
+            .map(|(_, digest)| digest.clone())
+            .collect();
+        let is_plain = all.iter().all(|digest| digest.starts_with("sha256:"));
+        is_plain.then_some(all)
+    }
+
     fn referrers(&self, repository: &str, subject: &str) -> BTreeSet<String> {
         let there = self.manifests.iter().filter(|((name, _), document)| {
             name == repository && document.subject().as_deref() == Some(subject)

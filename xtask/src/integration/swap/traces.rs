@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::content;
 use super::party::Party;
+use super::place::Place;
 use super::shelf::{Holds, Shelf};
 use super::writer::{Writer, text};
 use crate::image::MANIFEST;
@@ -67,15 +68,12 @@ struct Victim {
 }
 
 /// Ours serves around all of it, and collects nothing that lives because of it.
-pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path) -> Result<()> {
-    // tidy: layout: distribution's tree, seen from outside
-    let tree = Tree(folder.join("store/docker/registry/v2"));
+pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], place: &Place) -> Result<()> {
+    let tree = Tree(place.tree());
     let mut shelf = Shelf::default();
     let mut torn = Torn::default();
-    theirs.serve(folder, |to| {
-        content::write(to, theirs, 1, false, &mut shelf)
-    })?;
-    theirs.serve(folder, |to| {
+    theirs.serve(place, |to| content::write(to, theirs, 1, false, &mut shelf))?;
+    theirs.serve(place, |to| {
         let mut writer = Writer {
             to,
             shelf: &mut shelf,
@@ -84,15 +82,15 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
     })?;
     litter(&tree, &shelf)?;
 
-    ours.serve(folder, |from| {
+    ours.serve(place, |from| {
         shelf.check(from, ours)?;
         shelf.check_gone(from)?;
         let rotten = format!("/v2/{ROTTEN}/manifests/latest");
         from.request("GET", &rotten, &[], b"")?.expect(404)?;
         Ok(())
     })?;
-    // What was torn is pushed again, in a folder that is there already.
-    theirs.serve(folder, |to| {
+    // What was torn is pushed again, in a place that is there already.
+    theirs.serve(place, |to| {
         let mut writer = Writer {
             to,
             shelf: &mut shelf,
@@ -106,7 +104,7 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
         &["-m"],
         &["--now", "-m"],
     ] {
-        ours.collect(folder, flags)?;
+        ours.collect(place, flags)?;
         match flags.contains(&"-m") {
             true => shelf.keep_held(Holds::Subjects, true),
             false if !flags.contains(&"--dry-run") => shelf.keep_needed(),
@@ -115,14 +113,14 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
         for data in &torn.kept {
             ensure!(data.is_file(), "{flags:?} took {}", data.display());
         }
-        ours.serve(folder, |from| {
+        ours.serve(place, |from| {
             shelf.check(from, ours)?;
             shelf.check_gone(from)
         })
         .with_context(|| format!("after our collection with {flags:?}"))?;
     }
     // Whatever is pushed again is whole again.
-    ours.serve(folder, |to| {
+    ours.serve(place, |to| {
         let mut writer = Writer {
             to,
             shelf: &mut shelf,
@@ -134,7 +132,7 @@ pub(super) fn run(theirs: &Party, ours: &Party, others: &[Party], folder: &Path)
     })
     .context("pushed again")?;
     for party in others {
-        party.serve(folder, |from| shelf.check(from, party))?;
+        party.serve(place, |from| shelf.check(from, party))?;
     }
     Ok(())
 }

@@ -88,7 +88,11 @@ impl Shelf {
             ensure!(found.iter().eq(tags.keys()), "tags of {name}: {found:?}");
         }
         let answer = from.request("GET", "/v2/_catalog?n=1000", &[], b"")?;
-        let found = strings(&answer.expect(200)?, "repositories")?;
+        let mut found = strings(&answer.expect(200)?, "repositories")?;
+        if kind != Kind::Ours {
+            // In a bucket the original goes by keys, in which `a-b/` is before `a/`.
+            found.sort();
+        }
         let wanted = self.catalog(kind);
         ensure!(
             found.iter().eq(&wanted),
