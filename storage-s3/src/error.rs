@@ -17,6 +17,9 @@ const FULL: [&str; 4] = [
     "XMinioAdminBucketQuotaExceeded",
 ];
 
+/// What is said where the bucket is gone.
+pub(crate) const NO_BUCKET: &str = "NoSuchBucket";
+
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -61,16 +64,29 @@ pub enum OpenError {
 /// else is.
 pub(crate) fn fault(doing: &'static str) -> impl Fn(Error) -> StorageError + Copy {
     move |error| match &error {
-        Error::NotFound { .. } => StorageError::NotFound,
+        error if is_absent(error) => StorageError::NotFound,
         _ if is_full(&error) => StorageError::Full,
         _ => StorageError::Backend {
             driver: DRIVER,
             doing,
-            // Whatever is no answer, or one of the 5xx, after all retries.
-            temporary: matches!(error, Error::Generic { .. }),
+            temporary: may_pass(&error),
             source: told(&error),
         },
     }
+}
+
+/// Whether there is no such object. Without the bucket nothing is known of any.
+pub(crate) fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::NotFound { .. }) && !says(error, NO_BUCKET)
+}
+
+/// Whatever is no answer, or one of the 5xx, after all retries. A conflict (409, 412) where no
+/// condition was asked for is with another request, and ends with that.
+fn may_pass(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Generic { .. } | Error::AlreadyExists { .. } | Error::Precondition { .. }
+    )
 }
 
 /// The error in words, with what the store says of it, but not all: what was signed, and by whom,
@@ -99,6 +115,16 @@ pub(crate) fn said(xml: &str) -> String {
     fields.collect::<Vec<_>>().join(": ")
 }
 
+/// An answer that cannot be, or that leaves open what it was asked for. The next one may be better.
+pub(crate) fn unclear(doing: &'static str, why: impl Into<BoxError>) -> StorageError {
+    StorageError::Backend {
+        driver: DRIVER,
+        doing,
+        temporary: true,
+        source: why.into(),
+    }
+}
+
 /// A fault that is not the store's.
 pub(crate) fn broken(doing: &'static str, why: impl Into<BoxError>) -> StorageError {
     StorageError::backend(DRIVER, doing, why)
@@ -106,8 +132,12 @@ pub(crate) fn broken(doing: &'static str, why: impl Into<BoxError>) -> StorageEr
 
 /// What the answer was is told only by the text: `object_store` keeps the rest to itself.
 fn is_full(error: &Error) -> bool {
-    let text = error.source().map(ToString::to_string).unwrap_or_default();
-    FULL.iter().any(|code| text.contains(code))
+    FULL.iter().any(|code| says(error, code))
+}
+
+fn says(error: &Error, code: &str) -> bool {
+    let text = error.source().map(ToString::to_string);
+    text.is_some_and(|text| text.contains(code))
 }
 
 #[cfg(test)]

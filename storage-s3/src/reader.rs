@@ -7,12 +7,12 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, GetResult, ObjectStore as _, ObjectStoreExt as _};
+use object_store::{GetOptions, GetRange, GetResult, ObjectStore as _, ObjectStoreExt as _};
 use registry_core::StorageError;
 use registry_core::storage::{BlobReader, ByteRange, RangeSpec};
 use std::sync::Arc;
 
-use crate::error::{broken, fault};
+use crate::error::{broken, fault, is_absent, unclear};
 use crate::random;
 use crate::store::Store;
 
@@ -36,8 +36,7 @@ pub(crate) async fn open(
     };
     match store.s3.get_opts(&key, options).await {
         Ok(found) => Ok(Reader::new(Arc::clone(store), key, found)),
-        Err(error @ Error::NotFound { .. }) => Err(fault(READ)(error)),
-        Err(error) if range.is_none() => Err(fault(READ)(error)),
+        Err(error) if range.is_none() || is_absent(&error) => Err(fault(READ)(error)),
         Err(error) => match outside(store, &key, range).await {
             // It was something else.
             StorageError::Backend { .. } => Err(fault(READ)(error)),
@@ -105,9 +104,9 @@ impl Reader {
     }
 
     /// The same object again, from where it broke.
-    async fn resume(&mut self, why: Error) -> Result<(), StorageError> {
+    async fn resume(&mut self, why: StorageError) -> Result<(), StorageError> {
         if self.breaks == self.store.retries || self.e_tag.is_none() {
-            return Err(fault(READ)(why));
+            return Err(why);
         }
         random::pause(self.breaks).await?;
         self.breaks += 1;
@@ -137,14 +136,17 @@ impl BlobReader for Reader {
                 Some(Ok(piece)) => {
                     let left = self.rest.end - self.rest.start;
                     if piece.len() as u64 > left {
-                        return Err(broken(READ, "more has come than was asked for"));
+                        return Err(unclear(READ, "more has come than was asked for"));
                     }
                     self.rest.start += piece.len() as u64;
                     self.piece = piece;
                     self.breaks = 0;
                 }
-                Some(Err(error)) => self.resume(error).await?,
-                None => return Err(broken(READ, "less has come than was promised")),
+                Some(Err(error)) => self.resume(fault(READ)(error)).await?,
+                None => {
+                    let why = "less has come than was promised";
+                    self.resume(unclear(READ, why)).await?;
+                }
             }
         }
         // At least one byte, since a piece is never empty.

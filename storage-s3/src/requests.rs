@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use object_store::ObjectStore as _;
 use object_store::client::{HttpRequestBody, HttpService as _};
@@ -13,7 +13,7 @@ use registry_core::StorageError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{DRIVER, broken, fault, said};
+use crate::error::{DRIVER, NO_BUCKET, broken, fault, said, unclear};
 use crate::listing::Spelling;
 use crate::random;
 use crate::store::Store;
@@ -98,19 +98,56 @@ impl Store {
         Ok(copied.e_tag)
     }
 
-    /// A page of the multipart uploads below this, and where the next page begins.
-    pub(crate) async fn pending(
+    /// Copies an object, over whatever is there. `object_store` takes every 200 for a copy that was
+    /// made, unless one of two codes is in it.
+    pub(crate) async fn copy_object(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        let from = utf8_percent_encode(from.as_ref(), ESCAPED);
+        let source = format!("/{}/{from}", self.bucket);
+        let made = self
+            .making
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()));
+        let question = Question {
+            query: Vec::new(),
+            headers: made
+                .chain([("x-amz-copy-source", source.as_str())])
+                .collect(),
+        };
+        let _: Copied = self
+            .answer("copying an object", Method::PUT, to, &question)
+            .await?;
+        Ok(())
+    }
+
+    /// The multipart uploads below this.
+    pub(crate) fn pending(&self, below: String) -> BoxStream<'_, Result<Pending, StorageError>> {
+        let begun = Some((String::new(), String::new()));
+        stream::try_unfold(begun, move |after| {
+            let below = below.clone();
+            async move {
+                let Some(after) = after else { return Ok(None) };
+                let (found, next) = self.pending_page(below, after).await?;
+                Ok(Some((stream::iter(found.into_iter().map(Ok)), next)))
+            }
+        })
+        .try_flatten()
+        .boxed()
+    }
+
+    /// A page of them, and where the next one begins.
+    async fn pending_page(
         &self,
-        below: &str,
-        after: Option<(String, String)>,
+        below: String,
+        after: (String, String),
     ) -> Result<(Vec<Pending>, Option<(String, String)>), StorageError> {
         let mut query = vec![
             ("uploads", String::new()),
-            ("prefix", below.to_owned()),
+            ("prefix", below),
             ("encoding-type", "url".to_owned()),
         ];
-        if let Some((key, upload)) = after {
-            query.extend([("key-marker", key), ("upload-id-marker", upload)]);
+        if !after.0.is_empty() {
+            query.push(("key-marker", after.0.clone()));
+            query.push(("upload-id-marker", after.1.clone()));
         }
         let question = Question {
             query,
@@ -129,6 +166,9 @@ impl Store {
             spelled.read(page.next_key_marker),
             page.next_upload_id_marker,
         );
+        if page.is_truncated && next <= after {
+            return Err(unclear(doing, "the listing does not go on where it ended"));
+        }
         Ok((uploads, page.is_truncated.then_some(next)))
     }
 
@@ -204,7 +244,7 @@ impl Store {
                 }
                 Ok((_, text)) => {
                     let answer = quick_xml::de::from_str(&text);
-                    return answer.map_err(|error| broken(doing, error));
+                    return answer.map_err(|error| unclear(doing, error));
                 }
                 Err(error) => error,
             };
@@ -257,12 +297,15 @@ impl Store {
 
 fn refused(doing: &'static str, status: StatusCode, text: &str) -> StorageError {
     // Without its bucket nothing is absent.
-    if status == StatusCode::NOT_FOUND && !text.contains("<Code>NoSuchBucket<") {
+    if status == StatusCode::NOT_FOUND && !text.contains(NO_BUCKET) {
         return StorageError::NotFound;
     }
     let again = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::REQUEST_TIMEOUT,
+        // Another request was in the way: none of these has a condition of its own.
+        StatusCode::CONFLICT,
+        StatusCode::PRECONDITION_FAILED,
         // An error behind a good status.
         StatusCode::OK,
     ];

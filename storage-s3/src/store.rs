@@ -52,6 +52,8 @@ pub(crate) struct Store {
     /// Parts that an object may be made of.
     pub(crate) parts: u64,
     pub(crate) copying: Copying,
+    /// What is said of every object that is made.
+    pub(crate) making: Vec<(&'static str, String)>,
     /// Whether clients may be sent to the store.
     pub(crate) redirect: bool,
     /// Bytes that uploads may still hold.
@@ -105,8 +107,9 @@ impl Store {
             let credentials: &AwsCredentialProvider = s3.credentials();
             builder.with_credentials(Arc::clone(credentials))
         };
-        let making = making(config)?;
-        let maker = || same(plain()).with_client_options(options(&endpoint, &making));
+        let making = making(config);
+        let headers = headers(&making)?;
+        let maker = || same(plain()).with_client_options(options(&endpoint, &headers));
         let other = Endpoint::of_redirects(config).unwrap_or_else(|| endpoint.clone());
         let all_memory = memory(config);
         Ok(Self {
@@ -127,6 +130,10 @@ impl Store {
                 part: config.multipartcopychunksize.max(1),
                 at_once: config.multipartcopymaxconcurrency.max(1),
             },
+            making: making
+                .into_iter()
+                .map(|(_, name, text)| (name, text))
+                .collect(),
             redirect: config.redirect,
             memory: Arc::new(Semaphore::new(all_memory as usize)),
             all_memory,
@@ -209,8 +216,8 @@ fn value(key: &'static str, text: &str) -> Result<HeaderValue, OpenError> {
     })
 }
 
-/// What is said of every object that is made. It is signed, so it has to be there before.
-fn making(config: &Config) -> Result<HeaderMap, OpenError> {
+/// What is said of every object that is made: the key that asks for it, the header and its value.
+fn making(config: &Config) -> Vec<(&'static str, &'static str, String)> {
     let keyid = config.keyid.as_deref().filter(|_| config.encrypt);
     let encryption = match keyid {
         Some(_) => "aws:kms",
@@ -234,10 +241,16 @@ fn making(config: &Config) -> Result<HeaderMap, OpenError> {
             keyid,
         ),
     ];
-    let given = headers
-        .into_iter()
-        .filter_map(|(key, name, text)| Some((key, name, text?)));
+    let given = headers.into_iter();
     given
+        .filter_map(|(key, name, text)| Some((key, name, text?.to_owned())))
+        .collect()
+}
+
+/// They are signed, so they have to be there before.
+fn headers(making: &[(&'static str, &'static str, String)]) -> Result<HeaderMap, OpenError> {
+    let headers = making.iter();
+    headers
         .map(|(key, name, text)| Ok((HeaderName::from_static(name), value(key, text)?)))
         .collect()
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _, future};
-use object_store::{Error, ObjectMeta, ObjectStoreExt as _};
+use object_store::{ObjectMeta, ObjectStoreExt as _};
 use registry_core::StorageError;
 use registry_core::layout::StorePath;
 use registry_core::storage::{
@@ -20,7 +20,7 @@ pub(crate) use self::put::Writers;
 
 use crate::S3Driver;
 use crate::clock::whole_seconds;
-use crate::error::{broken, fault};
+use crate::error::{broken, fault, is_absent};
 use crate::requests::MOST_DELETES;
 
 #[async_trait]
@@ -29,7 +29,7 @@ impl RecordStore for S3Driver {
     async fn get(&self, path: &StorePath) -> Result<Option<Record>, StorageError> {
         let reading = fault("reading a record");
         let found = match self.store.s3.get(&self.store.key(path)?).await {
-            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) if is_absent(&error) => return Ok(None),
             found => found.map_err(reading)?,
         };
         let (version, modified) = (version(&found.meta)?, found.meta.last_modified.into());

@@ -16,7 +16,7 @@ pub(super) struct World {
     pub(super) uploads: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Bucket {
     pub(super) objects: BTreeMap<String, Stored>,
     /// By key and id, which is the order of their listing.
@@ -24,6 +24,7 @@ pub(super) struct Bucket {
 }
 
 /// A multipart upload under way.
+#[derive(Clone)]
 pub(super) struct Upload {
     pub(super) begun: SystemTime,
     pub(super) metadata: Vec<(String, String)>,

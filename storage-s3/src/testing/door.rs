@@ -1,12 +1,13 @@
 //! Connections, faults and the log: what lies between the wire and the store.
 
-use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future, stream};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::response::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
@@ -15,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
 use super::faults::{Fault, When};
@@ -26,14 +28,16 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Body = UnsyncBoxBody<Bytes, Error>;
 
 /// Serves until `stopped`, or until whoever could say so is gone; then every connection ends.
-pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
+pub(super) fn serve(
+    socket: TcpSocket,
+    shared: Arc<Shared>,
+    listening: &Sender<()>,
+    stopped: oneshot::Receiver<()>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.expect("a runtime");
-    listener
-        .set_nonblocking(true)
-        .expect("a listener that waits");
     let mut service = S3ServiceBuilder::new(Service(Arc::clone(&shared)));
     service.set_auth(SimpleAuth::from_single(
         S3Server::ACCESS_KEY,
@@ -44,7 +48,8 @@ pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: oneshot
         service: service.build(),
     });
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+        let listener = socket.listen(1_024).expect("a listener");
+        listening.send(()).expect("whoever waits for it");
         let accepting = async {
             loop {
                 if let Ok((stream, _)) = listener.accept().await {
@@ -74,6 +79,7 @@ impl Door {
     ) -> Result<Response<Body>, Error> {
         let (parts, body) = request.into_parts();
         let mut request = Request::of(&parts);
+        let head = parts.method == Method::HEAD;
         let met = lock(&self.shared.faults).meet(&request);
         let (met, pace) = match met {
             Some((_, Fault::Slow(pace))) => (None, pace),
@@ -82,7 +88,9 @@ impl Door {
         let body = taken(body, pace).await?;
         request.len = body.len();
         let answered = match &met {
-            Some((When::Before, Fault::Status(..) | Fault::ErrorInBody(_))) => Response::default(),
+            Some((When::Before, Fault::Status(..) | Fault::ErrorInBody(_) | Fault::Changed(_))) => {
+                Response::default()
+            }
             Some((When::Before, fault)) => {
                 lock(&self.shared.log).push(request);
                 return Err(lost(fault).await);
@@ -99,6 +107,7 @@ impl Door {
             Some((_, Fault::Status(status, code))) => Ok(error(status, code)),
             Some((_, Fault::ErrorInBody(code))) => Ok(error(StatusCode::OK, code)),
             Some((_, Fault::Cut(len))) => Ok(part_of(answered, len, false).await?),
+            Some((_, Fault::Changed(change))) => Ok(changed(answered, change, head).await?),
             Some((_, Fault::Stall(len))) => Ok(part_of(answered, len, true).await?),
             Some((_, fault)) => Err(fault),
             None => Ok(answered),
@@ -156,6 +165,26 @@ fn error(status: StatusCode, code: &str) -> Response<Body> {
     let xml = HeaderValue::from_static("application/xml");
     answer.headers_mut().insert(header::CONTENT_TYPE, xml);
     answer
+}
+
+/// An answer that something has been done to. Its body has no length of its own, so that it may
+/// contradict the head.
+async fn changed(
+    answer: Response<Body>,
+    change: fn(&mut Parts, &mut Bytes),
+    head: bool,
+) -> Result<Response<Body>, Error> {
+    let (mut parts, body) = answer.into_parts();
+    let mut bytes = body.collect().await?.to_bytes();
+    let before = parts.headers.get(header::CONTENT_LENGTH).cloned();
+    change(&mut parts, &mut bytes);
+    if !head && parts.headers.get(header::CONTENT_LENGTH) == before.as_ref() {
+        parts
+            .headers
+            .insert(header::CONTENT_LENGTH, bytes.len().into());
+    }
+    let body = StreamBody::new(stream::iter([Ok(Frame::data(bytes))])).boxed_unsync();
+    Ok(Response::from_parts(parts, body))
 }
 
 /// The beginning of an answer whose header promises all of it.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
+use http::response::Parts;
 
 use super::operation::{Operation, Request};
 
@@ -32,6 +34,9 @@ pub enum Fault {
     Cut(usize),
     /// Everything goes well, but the request is taken slowly: so long for each piece of its body.
     Slow(Duration),
+    /// The answer comes, and is not what it was: its head and its body are changed by this. A length
+    /// that is left as it was becomes that of the changed body.
+    Changed(fn(&mut Parts, &mut Bytes)),
     /// The answer stays away after so many bytes of its body, and the connection stays.
     Stall(usize),
 }

@@ -20,13 +20,14 @@ mod operation;
 mod service;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use object_store::aws::AmazonS3;
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
 pub use self::faults::{Failure, Fault, When};
@@ -105,14 +106,34 @@ pub struct Pending {
     pub parts: Vec<(u32, u64)>,
 }
 
+/// All that a bucket held at some time.
+#[derive(Clone)]
+pub struct Snapshot(bucket::Bucket);
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Snapshot")
+            .field(&self.0.objects.keys())
+            .finish()
+    }
+}
+
 /// A running server. It has a thread of its own, so that tests of any kind may use it, and ends
 /// when it is dropped.
 pub struct S3Server {
     address: SocketAddr,
     options: Options,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    door: Mutex<Option<Door>>,
+}
+
+enum Door {
+    Open {
+        stop: oneshot::Sender<()>,
+        thread: JoinHandle<()>,
+    },
+    /// The port stays taken, and whoever connects is refused.
+    Shut(TcpSocket),
 }
 
 /// What the connections and whoever looks on have in common.
@@ -142,21 +163,36 @@ impl S3Server {
             faults: Mutex::default(),
             log: Mutex::default(),
         });
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (stop, stopped) = oneshot::channel();
-        let inside = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("s3".into());
-        let thread = thread
-            .spawn(move || door::serve(listener, inside, stopped))
-            .expect("a thread");
+        let socket = socket((Ipv4Addr::LOCALHOST, 0).into());
         Self {
-            address,
+            address: socket.local_addr().expect("an address"),
             options,
+            door: Mutex::new(Some(open(socket, &shared))),
             shared,
-            stop: Some(stop),
-            thread: Some(thread),
         }
+    }
+
+    /// Ends every connection, and refuses others from now on. What it holds stays.
+    pub fn shut(&self) {
+        let mut door = lock(&self.door);
+        *door = match door.take() {
+            Some(Door::Open { stop, thread }) => {
+                drop(stop);
+                // What went wrong in there, some request has shown.
+                let _ = thread.join();
+                Some(Door::Shut(socket(self.address)))
+            }
+            shut => shut,
+        };
+    }
+
+    /// Goes on at the same address after it was shut.
+    pub fn reopen(&self) {
+        let mut door = lock(&self.door);
+        *door = match door.take() {
+            Some(Door::Shut(socket)) => Some(open(socket, &self.shared)),
+            open => open,
+        };
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -243,6 +279,17 @@ impl S3Server {
         object.expect("no such object").modified = modified;
     }
 
+    /// All that is there, of this or of another server, to begin from more than once.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.world().bucket(self.bucket()).clone())
+    }
+
+    /// Has what was there then, and nothing else.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        *self.world().bucket(self.bucket()) = snapshot.0.clone();
+    }
+
     /// The multipart uploads that are under way, by key.
     #[must_use]
     pub fn pending(&self) -> Vec<Pending> {
@@ -287,11 +334,34 @@ impl S3Server {
 
 impl Drop for S3Server {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // What went wrong in there, some request has shown.
+        let door = lock(&self.door).take();
+        if let Some(Door::Open { stop, thread }) = door {
+            drop(stop);
             let _ = thread.join();
         }
+    }
+}
+
+/// One that has a port, and does not listen yet.
+fn socket(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // Connections of before may not have ended.
+    socket.set_reuseaddr(true).expect("a port that was used");
+    socket.bind(address).expect("a port");
+    socket
+}
+
+/// It listens when this returns.
+fn open(socket: TcpSocket, shared: &Arc<Shared>) -> Door {
+    let (stop, stopped) = oneshot::channel();
+    let (listening, listens) = std::sync::mpsc::channel();
+    let inside = Arc::clone(shared);
+    let thread = std::thread::Builder::new().name("s3".into());
+    let thread = thread.spawn(move || door::serve(socket, inside, &listening, stopped));
+    listens.recv().expect("a listener");
+    Door::Open {
+        stop,
+        thread: thread.expect("a thread"),
     }
 }
 

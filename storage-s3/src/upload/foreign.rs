@@ -93,18 +93,11 @@ async fn uploads(
             remains.objects.push(path);
         }
     }
-    let mut after = None;
-    loop {
-        let (pending, next) = store.pending(&format!("{dir}/"), after).await?;
-        for one in pending {
-            if let Some(remains) = Remains::of(&mut all, dir, &one.key) {
-                remains.newest = remains.newest.max(begun(&one)?);
-                remains.multiparts.push(one);
-            }
-        }
-        match next {
-            Some(_) => after = next,
-            None => break,
+    let mut pending = store.pending(format!("{dir}/"));
+    while let Some(one) = pending.try_next().await? {
+        if let Some(remains) = Remains::of(&mut all, dir, &one.key) {
+            remains.newest = remains.newest.max(begun(&one)?);
+            remains.multiparts.push(one);
         }
     }
     let dir = store.path_of(dir);

@@ -82,8 +82,8 @@ pub(crate) async fn abort(
     }
     drop_objects(store, id).await?;
     let below = store.text(&Dir::Upload(*id).path());
-    let (pending, _) = store.pending(&format!("{below}/"), None).await?;
-    for one in pending {
+    let mut pending = store.pending(format!("{below}/"));
+    while let Some(one) = pending.try_next().await? {
         if let Some(key) = path(&one.key) {
             end(store, &key, &one.upload_id).await?;
         }
@@ -223,13 +223,10 @@ impl Staged {
             }
             s3.complete_multipart(&key, &id, parts).await
         };
-        if let Err(error) = completing.await {
-            // Done before, by an attempt whose answer was lost: then there is no upload any more.
-            let gone = matches!(error, Error::NotFound { .. });
-            let done = gone && s3.head(&key).await.is_ok_and(|there| there.size == whole);
-            if !done {
-                return Err(fault(JOIN)(error));
-            }
+        if let Err(error) = completing.await
+            && !copy::completed_before(&self.store, &key, whole, &error).await?
+        {
+            return Err(fault(JOIN)(error));
         }
         if multipart.digest.is_none() {
             let there = self.store.s3.head(&key).await.map_err(fault(JOIN))?;

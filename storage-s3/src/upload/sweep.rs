@@ -33,8 +33,8 @@ impl Remains {
     }
 }
 
-/// Ours, by the oldest of what there is of each. Multipart uploads to the place of a blob are
-/// nobody's by name; they, too, go by when they were begun.
+/// Ours, by the oldest of what there is of each. Multipart uploads to the place of a blob, or of a
+/// copy in the trash, are nobody's by name; they, too, go by when they were begun.
 pub(crate) async fn sweep(
     store: &Store,
     before: SystemTime,
@@ -53,23 +53,19 @@ pub(crate) async fn sweep(
         sweep.found(Dir::Upload(id).path().as_str());
         count += 1;
     }
-    let below = store.text(&Dir::Tree.path());
-    let mut after = None;
-    loop {
-        let (pending, next) = store.pending(&format!("{below}/blobs/"), after).await?;
-        for one in pending {
-            let of_blob = store.path_of(&one.key).and_then(Key::parse);
-            if matches!(of_blob, Some(Key::Blob(_))) && begun(&one)? < before {
+    let (tree, trash) = (Dir::Tree.path(), Dir::Trash.path());
+    for below in [format!("{tree}/blobs/"), format!("{trash}/")] {
+        let mut pending = store.pending(format!("{}{below}", store.root));
+        while let Some(one) = pending.try_next().await? {
+            let becomes = store.path_of(&one.key).and_then(Key::parse);
+            let ours = matches!(becomes, Some(Key::Blob(_) | Key::Retired(..)));
+            if ours && begun(&one)? < before {
                 if sweep.removes() {
                     stop(store, &one).await?;
                 }
                 sweep.found(one.key.strip_prefix(&store.root).unwrap_or(&one.key));
                 count += 1;
             }
-        }
-        match next {
-            Some(_) => after = next,
-            None => break,
         }
     }
     Ok(count + foreign::sweep(store, before, &mut sweep).await?)
@@ -91,21 +87,15 @@ async fn collect(store: &Store) -> Result<BTreeMap<UploadId, Remains>, StorageEr
             remains.objects.push(path);
         }
     }
-    let mut after = None;
-    loop {
-        let (pending, next) = store.pending(&format!("{dir}/"), after).await?;
-        for one in pending {
-            if let Some(id) = of(&one.key) {
-                let remains = all.entry(id).or_default();
-                remains.seen(begun(&one)?);
-                remains.multiparts.push(one);
-            }
-        }
-        match next {
-            Some(_) => after = next,
-            None => return Ok(all),
+    let mut pending = store.pending(format!("{dir}/"));
+    while let Some(one) = pending.try_next().await? {
+        if let Some(id) = of(&one.key) {
+            let remains = all.entry(id).or_default();
+            remains.seen(begun(&one)?);
+            remains.multiparts.push(one);
         }
     }
+    Ok(all)
 }
 
 pub(super) fn begun(pending: &Pending) -> Result<SystemTime, StorageError> {

@@ -1,9 +1,12 @@
 //! The S3 of the tests, and the driver on it.
 #![allow(clippy::unwrap_used, reason = "these are tests and their helpers")]
 
+mod abandoned;
+mod answers;
 mod blobs;
 mod conformance;
 mod large;
+mod lengths;
 mod odd;
 mod records;
 mod server;
