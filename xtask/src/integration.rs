@@ -144,6 +144,12 @@ static CLIENTS: &[Client] = &[
         run: swap::three_in_a_bucket,
     },
     Client {
+        name: "s3-nodes",
+        tools: &[&tools::GARAGE, &tools::CURL],
+        part: Part::Extra,
+        run: s3::distributed,
+    },
+    Client {
         name: "docker",
         tools: &[&tools::DOCKER, &tools::DOCKERD],
         part: Part::Extra,

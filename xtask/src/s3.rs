@@ -1,15 +1,13 @@
 //! Real object stores as child processes, and what one asks them from outside.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod garage;
+mod minio;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::server::{Daemon, free_address};
+pub(crate) use self::garage::Garage;
+pub(crate) use self::minio::Minio;
 use crate::sh;
-
-/// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What an answer is followed by, to tell its status.
 const MARK: &str = "\nstatus ";
@@ -23,6 +21,9 @@ pub(crate) struct Endpoint {
     pub(crate) access_key: String,
     pub(crate) secret_key: String,
 }
+
+/// Without it Garage answers nobody.
+const UNSIGNED: &str = "x-amz-content-sha256: UNSIGNED-PAYLOAD";
 
 /// An answer of the store.
 #[derive(Debug)]
@@ -73,6 +74,13 @@ impl Endpoint {
         }
     }
 
+    /// Whether there is a multipart upload to this key. MinIO tells of none by less than that.
+    pub(crate) fn is_begun(&self, bucket: &str, key: &str) -> Result<bool> {
+        let target = format!("/{bucket}?prefix={}&uploads=", escaped(key));
+        let page = self.ask("GET", &target, &[])?.expect(200)?;
+        Ok(elements(&page, "UploadId").next().is_some())
+    }
+
     /// Copies all that is in a bucket into another, in the store.
     pub(crate) fn copy_all(&self, from: &str, to: &str) -> Result<()> {
         let folder = sh::TempDir::new("s3-copy")?;
@@ -94,7 +102,8 @@ impl Endpoint {
     /// As curl's file of options has it.
     fn signed_by(&self) -> String {
         format!(
-            "silent\nshow-error\nfail\naws-sigv4 = \"aws:amz:{}:s3\"\nuser = \"{}:{}\"",
+            "silent\nshow-error\nfail\naws-sigv4 = \"aws:amz:{}:s3\"\nuser = \"{}:{}\"\n\
+             header = \"{UNSIGNED}\"",
             self.region, self.access_key, self.secret_key
         )
     }
@@ -114,7 +123,7 @@ impl Endpoint {
             "--user",
             &format!("{}:{}", self.access_key, self.secret_key),
         ]);
-        curl.args(["--request", method, "--write-out"]);
+        curl.args(["--header", UNSIGNED, "--request", method, "--write-out"]);
         curl.arg(format!("{MARK}%{{http_code}}")).args(more);
         let said = sh::output(curl.arg(format!("http://{}{target}", self.address)))?;
         let (body, status) = said.rsplit_once(MARK).context("curl tells no status")?;
@@ -136,64 +145,6 @@ impl Answer {
             );
         }
         Ok(self.body)
-    }
-}
-
-/// MinIO, one node on one folder.
-#[derive(Debug)]
-pub(crate) struct Minio {
-    /// Ends with this.
-    pub(crate) daemon: Daemon,
-    pub(crate) endpoint: Endpoint,
-    log: PathBuf,
-}
-
-impl Minio {
-    /// Where the program is, if it is here.
-    pub(crate) fn program() -> Option<PathBuf> {
-        sh::which("minio")
-    }
-
-    /// Starts it with its objects and its log below the folder, and waits until it takes requests.
-    pub(crate) fn start(folder: &Path) -> Result<Self> {
-        let endpoint = Endpoint {
-            address: free_address()?,
-            region: "us-east-1",
-            access_key: "registry".to_owned(),
-            secret_key: "registry-secret".to_owned(),
-        };
-        let mut command = sh::command(Self::program().context("no MinIO")?);
-        command.args(["server", "--quiet", "--address", &endpoint.address]);
-        command.arg(folder.join("objects"));
-        command.env("MINIO_ROOT_USER", &endpoint.access_key);
-        command.env("MINIO_ROOT_PASSWORD", &endpoint.secret_key);
-        // It would open a port for people, too, and look for newer versions of itself.
-        command
-            .env("MINIO_BROWSER", "off")
-            .env("MINIO_UPDATE", "off");
-        let log = folder.join("minio.log");
-        std::fs::create_dir_all(folder)?;
-        let mut minio = Self {
-            daemon: Daemon::spawn(command, &log)?,
-            endpoint,
-            log,
-        };
-        // It answers before it has read what is there, and then with 503.
-        let ready = sh::wait_for("an answer of MinIO", PATIENCE, || {
-            minio.daemon.expect_alive()?;
-            Ok(minio.endpoint.answers().then_some(()))
-        });
-        if let Err(error) = ready {
-            minio.print_log();
-            return Err(error);
-        }
-        Ok(minio)
-    }
-
-    /// Shows what it had to say.
-    pub(crate) fn print_log(&self) {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        println!("-- log of MinIO\n{}\n-- end of the log", log.trim_end());
     }
 }
 

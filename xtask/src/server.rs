@@ -100,6 +100,12 @@ impl Daemon {
         all.fold(cpu_seconds(&pid.to_string()), |sum, more| Ok(sum? + more?))
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.child.id().to_string();
+        sh::output(sh::command("kill").args([&format!("-{name}"), &pid])).map(|_| ())
+    }
+
     /// Asks it to end, then makes it.
     pub(crate) fn stop(&mut self) {
         let pid = self.child.id().to_string();
@@ -274,8 +280,7 @@ impl Server {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) -> Result<()> {
-        let pid = self.daemon.child.id().to_string();
-        sh::output(sh::command("kill").args([&format!("-{name}"), &pid])).map(|_| ())
+        self.daemon.signal(name)
     }
 
     /// What the server had to say.

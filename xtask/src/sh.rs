@@ -101,7 +101,7 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Daemons live where an ordinary user's path does not reach.
     let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    [tools()]
+    [tools(), tools().join("cargo/bin")]
         .into_iter()
         .chain(std::env::split_paths(&path))
         .chain(more)

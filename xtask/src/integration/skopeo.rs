@@ -12,6 +12,20 @@ use crate::sh;
 const REPOSITORY: &str = "skopeo/image";
 
 pub(super) fn run(fixture: &Fixture) -> Result<()> {
+    images(fixture)?;
+    step("push and pull a layer of 1 GiB", || {
+        let (layout, image) = fixture.big()?;
+        push(fixture, layout, "big", "skopeo/big:one")?;
+        ensure!(pull(fixture, "skopeo/big:one", "big")? == image.digest);
+        // Not kept: it is a gigabyte.
+        Ok(std::fs::remove_dir_all(
+            fixture.folder("skopeo")?.join("big"),
+        )?)
+    })
+}
+
+/// All but what takes long.
+pub(super) fn images(fixture: &Fixture) -> Result<()> {
     let images = &fixture.images;
     step("push an image", || {
         push(fixture, images, "one", &format!("{REPOSITORY}:one"))?;
@@ -65,15 +79,6 @@ pub(super) fn run(fixture: &Fixture) -> Result<()> {
         }
         ensure!(pull(fixture, &format!("{REPOSITORY}@{note}"), "note")? == note);
         Ok(())
-    })?;
-    step("push and pull a layer of 1 GiB", || {
-        let (layout, image) = fixture.big()?;
-        push(fixture, layout, "big", "skopeo/big:one")?;
-        ensure!(pull(fixture, "skopeo/big:one", "big")? == image.digest);
-        // Not kept: it is a gigabyte.
-        Ok(std::fs::remove_dir_all(
-            fixture.folder("skopeo")?.join("big"),
-        )?)
     })
 }
 

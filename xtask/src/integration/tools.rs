@@ -14,6 +14,8 @@ pub(super) enum Source {
     Debian(&'static [&'static str]),
     /// A Go module with its version.
     Go(&'static str),
+    /// A crate with its version, and the features that it is built with.
+    Cargo(&'static str, &'static str),
 }
 
 #[derive(Debug)]
@@ -70,6 +72,13 @@ pub(super) static DISTRIBUTION_3: Tool = Tool {
 };
 pub(super) static DOCKER: Tool = debian("docker", &["docker.io", "docker-cli"]);
 pub(super) static DOCKERD: Tool = debian("dockerd", &["docker.io"]);
+/// An object store of several nodes.
+pub(super) static GARAGE: Tool = Tool {
+    program: "garage",
+    source: Source::Cargo("garage@2.5.0", "bundled-libs,lmdb"),
+    variable: None,
+    says: None,
+};
 pub(super) static HELM: Tool = go("helm", "helm.sh/helm/v3/cmd/helm@v3.22.0");
 pub(super) static IP: Tool = debian("ip", &["iproute2"]);
 /// An object store. Its newest source has no version that Go takes by name.
@@ -136,10 +145,14 @@ pub(super) fn install(clients: &[&Client]) -> Result<()> {
         sh::skip("installing packages", &format!("{error:#}"));
     }
     for tool in clients.iter().flat_map(|client| absent(client)) {
-        if let Source::Go(module) = tool.source {
-            match go_is_too_old() {
+        match tool.source {
+            Source::Debian(_) => {}
+            Source::Go(module) => match go_is_too_old() {
                 Some(why) => sh::skip(&format!("installing {}", tool.program), &why),
                 None => go_install(tool.program, module),
+            },
+            Source::Cargo(package, features) => {
+                cargo_install(tool.program, package, features);
             }
         }
     }
@@ -152,7 +165,7 @@ fn packages(clients: &[&Client]) -> Vec<&'static str> {
     absent
         .filter_map(|tool| match tool.source {
             Source::Debian(names) => Some(names),
-            Source::Go(_) => None,
+            Source::Go(_) | Source::Cargo(..) => None,
         })
         .flatten()
         .copied()
@@ -184,6 +197,22 @@ fn go_install(program: &str, module: &str) {
             .args(["install", module])
             .env("GOBIN", sh::tools())
             .env("CGO_ENABLED", "0"),
+    );
+    if let Err(error) = installed {
+        sh::skip(&format!("installing {program}"), &error.to_string());
+    }
+}
+
+fn cargo_install(program: &str, package: &str, features: &str) {
+    let installed = sh::run(
+        sh::cargo()
+            .args(["install", "--quiet", "--locked", "--no-default-features"])
+            .args(["--features", features, package, "--root"])
+            .arg(sh::tools().join("cargo"))
+            // Not worth the time that a build to be run for long takes.
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     );
     if let Err(error) = installed {
         sh::skip(&format!("installing {program}"), &error.to_string());
