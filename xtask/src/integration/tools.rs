@@ -139,7 +139,7 @@ fn absent(client: &Client) -> impl Iterator<Item = &'static Tool> {
 pub(super) fn install(clients: &[&Client]) -> Result<()> {
     let (mandatory, others): (Vec<&Client>, Vec<&Client>) = clients
         .iter()
-        .partition(|client| client.part == Part::Mandatory);
+        .partition(|client| matches!(client.part, Part::Mandatory | Part::Built));
     apt_get(packages(&mandatory)).context("the clients' packages")?;
     if let Err(error) = apt_get(packages(&others)) {
         sh::skip("installing packages", &format!("{error:#}"));
@@ -216,6 +216,15 @@ fn cargo_install(program: &str, package: &str, features: &str) {
     );
     if let Err(error) = installed {
         sh::skip(&format!("installing {program}"), &error.to_string());
+    }
+}
+
+/// Whether a client has to be here where everything was installed that can be.
+pub(super) fn is_due(client: &Client) -> bool {
+    match client.part {
+        Part::Mandatory => true,
+        Part::Built => go_is_too_old().is_none(),
+        Part::Core | Part::Extra => false,
     }
 }
 
