@@ -8,7 +8,8 @@ async fn fresh() -> (Storage, S3Server) {
     let mut options = Options::default();
     options.part = 64 * 1024;
     options.copy = 2_500_000;
-    options.put = 500_000;
+    // The largest record of the suite.
+    options.put = 1024 * 1024;
     // What one store asks for is what all take.
     options.equal_parts = true;
     let server = S3Server::with(options);
