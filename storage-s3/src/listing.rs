@@ -15,7 +15,7 @@ use registry_core::StorageError;
 use serde::Deserialize;
 
 use crate::clock::parse_rfc3339;
-use crate::error::broken;
+use crate::error::{broken, unclear};
 use crate::requests::Question;
 use crate::store::Store;
 
@@ -32,7 +32,14 @@ pub(crate) struct Wanted {
     pub(crate) most: Option<usize>,
     /// Where the page before said that this one begins.
     pub(crate) token: Option<String>,
+    /// The last key of the pages before, or the last directory.
+    pub(crate) last: Option<String>,
+    /// How many of those had nothing in a row.
+    pub(crate) empty: usize,
 }
+
+/// Some stores give pages without anything in between; so many are no listing.
+const MOST_EMPTY: usize = 1_000;
 
 /// An object of a listing.
 #[derive(Clone, Debug)]
@@ -48,6 +55,11 @@ impl Listed {
     pub(crate) fn path(&self) -> Option<Path> {
         path(&self.key)
     }
+}
+
+/// Whether each key is behind the one before it.
+fn rise<'k>(mut last: Option<&'k str>, mut keys: impl Iterator<Item = &'k str>) -> bool {
+    keys.all(|key| last.replace(key).is_none_or(|last| last < key))
 }
 
 /// A key as `object_store` has it, if it has a way to spell just that one.
@@ -73,7 +85,10 @@ struct Answer {
     #[serde(default)]
     common_prefixes: Vec<Common>,
     encoding_type: Option<String>,
+    is_truncated: Option<bool>,
     next_continuation_token: Option<String>,
+    /// Of the keys, and for some of the directories, too.
+    key_count: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -104,14 +119,38 @@ impl Answer {
                 modified,
             })
         };
+        // Some send an empty one behind the last page.
+        let next = self.next_continuation_token.filter(|next| !next.is_empty());
+        if self.is_truncated == Some(true) && next.is_none() {
+            return Err(unclear(doing, "the listing ends before its end"));
+        }
+        let found = self.contents.len() + self.common_prefixes.len();
+        if self.key_count.is_some_and(|count| count > found) {
+            return Err(unclear(doing, "the listing has less than it says"));
+        }
         let objects = self.contents.into_iter().map(object);
         let dirs = self.common_prefixes.into_iter();
         Ok(Page {
             objects: objects.collect::<Result<_, StorageError>>()?,
             dirs: dirs.map(|dir| spelled.read(dir.prefix)).collect(),
-            // Some send an empty one behind the last page.
-            next: self.next_continuation_token.filter(|next| !next.is_empty()),
+            next,
         })
+    }
+}
+
+impl Page {
+    /// Whether it goes on where the pages before have ended, in order and without repeating
+    /// anything. Where one does not, keys may be missing, or it may never end.
+    fn follows(&self, wanted: &Wanted) -> bool {
+        let last = wanted.last.as_deref();
+        rise(last, self.objects.iter().map(|object| object.key.as_str()))
+            && rise(last, self.dirs.iter().map(String::as_str))
+            && (self.next.is_none() || self.next != wanted.token && wanted.empty < MOST_EMPTY)
+    }
+
+    fn last(&self) -> Option<&str> {
+        let object = self.objects.last().map(|object| object.key.as_str());
+        object.max(self.dirs.last().map(String::as_str))
     }
 }
 
@@ -145,10 +184,11 @@ impl Spelling {
 }
 
 impl Store {
+    /// The next page; then the next one but that is wanted, if there is one.
     pub(crate) async fn page(
         &self,
         doing: &'static str,
-        wanted: &Wanted,
+        wanted: &mut Wanted,
     ) -> Result<Page, StorageError> {
         let mut query = vec![
             ("list-type", "2".to_owned()),
@@ -169,7 +209,16 @@ impl Store {
         let answer: Answer = self
             .answer(doing, Method::GET, &Path::ROOT, &question)
             .await?;
-        answer.page(doing)
+        let page = answer.page(doing)?;
+        if !page.follows(wanted) {
+            return Err(unclear(doing, "the listing does not go on where it ended"));
+        }
+        match page.last() {
+            Some(last) => (wanted.last, wanted.empty) = (Some(last.to_owned()), 0),
+            None => wanted.empty += 1,
+        }
+        wanted.token.clone_from(&page.next);
+        Ok(page)
     }
 
     /// All objects below a directory, which has no final slash, and after a key if one is given; in
@@ -194,9 +243,8 @@ impl Store {
                 let Some(mut asked) = wanted.take() else {
                     return Ok(None);
                 };
-                let page = self.page(doing, &asked).await?;
+                let page = self.page(doing, &mut asked).await?;
                 found = VecDeque::from(page.objects);
-                asked.token = page.next;
                 wanted = asked.token.is_some().then_some(asked);
             }
         })
@@ -220,6 +268,66 @@ mod tests {
         };
         assert_eq!(read("<EncodingType>url</EncodingType>"), "a/\u{1} +");
         assert_eq!(read(""), "a%2F%01+%2B");
+    }
+
+    #[test]
+    fn a_page_follows_what_came_before_or_is_refused() {
+        let page = |keys: &[&str], dirs: &[&str], next: Option<&str>| Page {
+            objects: keys
+                .iter()
+                .map(|key| Listed {
+                    key: (*key).to_owned(),
+                    size: 0,
+                    modified: SystemTime::UNIX_EPOCH,
+                })
+                .collect(),
+            dirs: dirs.iter().map(|dir| (*dir).to_owned()).collect(),
+            next: next.map(str::to_owned),
+        };
+        let wanted = Wanted {
+            last: Some("d".to_owned()),
+            token: Some("token".to_owned()),
+            ..Wanted::default()
+        };
+        let follows = |keys, dirs, next| page(keys, dirs, next).follows(&wanted);
+        assert!(follows(&["e", "g"], &["f/"], Some("other")));
+        assert!(follows(&[], &[], None));
+        assert!(!follows(&["d"], &[], None), "it comes again");
+        assert!(!follows(&["a"], &[], None), "it goes back");
+        assert!(!follows(&[], &["a/"], None), "so does this");
+        assert!(!follows(&["f", "e"], &[], None), "not in order");
+        assert!(!follows(&["e"], &[], Some("token")), "the same page next");
+        assert!(follows(&[], &[], Some("other")), "something may come yet");
+        let wanted = Wanted {
+            empty: MOST_EMPTY,
+            ..Wanted::default()
+        };
+        assert!(!page(&[], &[], Some("other")).follows(&wanted));
+    }
+
+    #[test]
+    fn a_page_that_has_less_than_it_says_is_no_page() {
+        let read = |says: &str| {
+            let xml = format!(
+                "<ListBucketResult>{says}<Contents><Key>a</Key><Size>1</Size>\
+                 <LastModified>2026-01-02T03:04:05.678Z</LastModified></Contents></ListBucketResult>"
+            );
+            let answer: Answer = quick_xml::de::from_str(&xml).unwrap();
+            answer.page("listing").is_ok()
+        };
+        assert!(read(
+            "<KeyCount>1</KeyCount><IsTruncated>false</IsTruncated>"
+        ));
+        // Some count no directories.
+        assert!(read("<KeyCount>0</KeyCount>"));
+        assert!(!read("<KeyCount>2</KeyCount>"));
+        let truncated = "<IsTruncated>true</IsTruncated>";
+        let token = "<NextContinuationToken>b</NextContinuationToken>";
+        assert!(read(&format!("{truncated}{token}")));
+        assert!(!read(truncated));
+        assert!(!read(&format!(
+            "{truncated}<NextContinuationToken></NextContinuationToken>"
+        )));
     }
 
     #[test]

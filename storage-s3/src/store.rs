@@ -143,12 +143,12 @@ impl Store {
 
     /// Whether the bucket is there and may be asked.
     pub(crate) async fn look(&self) -> Result<(), StorageError> {
-        let wanted = Wanted {
+        let mut wanted = Wanted {
             prefix: format!("{}/", self.text(&Dir::Uploads.path())),
             most: Some(1),
             ..Wanted::default()
         };
-        self.page("listing", &wanted).await?;
+        self.page("listing", &mut wanted).await?;
         Ok(())
     }
 

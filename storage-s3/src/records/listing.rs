@@ -9,6 +9,17 @@ use crate::store::Store;
 /// What stores give at once.
 const PAGE: usize = 1_000;
 
+/// What the store is to list after. It lists directories by the records in them, so after a
+/// directory, or something in it, that comes once more.
+fn offset(prefix: &str, query: &ListQuery) -> Option<String> {
+    let after = query.after.as_deref()?;
+    let after = match after.split_once('/') {
+        Some((dir, _)) if query.children => format!("{prefix}{dir}/"),
+        _ => format!("{prefix}{after}"),
+    };
+    Some(after)
+}
+
 /// Where a listing stands.
 pub(super) struct Pages {
     /// With its final slash.
@@ -16,18 +27,25 @@ pub(super) struct Pages {
     query: ListQuery,
     /// How many entries may still come.
     left: usize,
-    /// Of the next page; `None` before the first one.
-    token: Option<String>,
+    /// Of the next page.
+    wanted: Wanted,
     ended: bool,
 }
 
 impl Pages {
     pub(super) fn new(dir: &str, query: ListQuery) -> Self {
+        let prefix = format!("{dir}/");
+        let wanted = Wanted {
+            prefix: prefix.clone(),
+            after: offset(&prefix, &query),
+            children: query.children,
+            ..Wanted::default()
+        };
         Self {
-            prefix: format!("{dir}/"),
+            prefix,
             left: query.limit.unwrap_or(usize::MAX),
             query,
-            token: None,
+            wanted,
             ended: false,
         }
     }
@@ -40,32 +58,14 @@ impl Pages {
         if self.ended || self.left == 0 {
             return Ok(None);
         }
-        let wanted = Wanted {
-            prefix: self.prefix.clone(),
-            after: self.offset(),
-            children: self.query.children,
-            // Of the first entry it may turn out that it is not wanted.
-            most: Some(self.left.saturating_add(1).min(PAGE)),
-            token: self.token.take(),
-        };
-        let mut page = store.page("listing records", &wanted).await?;
-        self.token = page.next.take();
-        self.ended = self.token.is_none();
+        // Of the first entry it may turn out that it is not wanted.
+        self.wanted.most = Some(self.left.saturating_add(1).min(PAGE));
+        let page = store.page("listing records", &mut self.wanted).await?;
+        self.ended = self.wanted.token.is_none();
         let mut entries = self.entries(&page);
         entries.truncate(self.left);
         self.left -= entries.len();
         Ok(Some(entries))
-    }
-
-    /// What the store is to list after. It lists directories by the records in them, so after a
-    /// directory, or something in it, that comes once more.
-    fn offset(&self) -> Option<String> {
-        let after = self.query.after.as_deref()?;
-        let after = match after.split_once('/') {
-            Some((dir, _)) if self.query.children => format!("{}{dir}/", self.prefix),
-            _ => format!("{}{after}", self.prefix),
-        };
-        Some(after)
     }
 
     /// In the order of their keys; the store tells records and directories apart.

@@ -50,12 +50,12 @@ pub(crate) async fn probe(store: &Store) -> Result<bool, StorageError> {
         version: None,
     };
     let updated = refused(put(PutMode::Update(stale)).await).map_err(trying)?;
-    let wanted = Wanted {
+    let mut wanted = Wanted {
         prefix: key.to_string(),
         ..Wanted::default()
     };
     let listed = store
-        .page("trying what the store holds to", &wanted)
+        .page("trying what the store holds to", &mut wanted)
         .await?;
     store.delete(&key).await?;
     if listed.objects.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -107,6 +108,7 @@ impl Door {
             Some((_, Fault::Status(status, code))) => Ok(error(status, code)),
             Some((_, Fault::ErrorInBody(code))) => Ok(error(StatusCode::OK, code)),
             Some((_, Fault::Cut(len))) => Ok(part_of(answered, len, false).await?),
+            Some((_, Fault::Trickle(pace))) => Ok(trickling(answered, pace).await?),
             Some((_, Fault::Changed(change))) => Ok(changed(answered, change, head).await?),
             Some((_, Fault::Stall(len))) => Ok(part_of(answered, len, true).await?),
             Some((_, fault)) => Err(fault),
@@ -165,6 +167,26 @@ fn error(status: StatusCode, code: &str) -> Response<Body> {
     let xml = HeaderValue::from_static("application/xml");
     answer.headers_mut().insert(header::CONTENT_TYPE, xml);
     answer
+}
+
+/// An answer that takes its time.
+async fn trickling(answer: Response<Body>, pace: Duration) -> Result<Response<Body>, Error> {
+    let (parts, body) = answer.into_parts();
+    let mut rest = body.collect().await?.to_bytes();
+    let piece = rest.len().div_ceil(10);
+    let pieces = stream::poll_fn(move |_| {
+        let len = piece.min(rest.len());
+        Poll::Ready((len > 0).then(|| rest.split_to(len)))
+    });
+    let slowly = pieces.then(move |piece| async move {
+        // tidy: sleep: slowness is what was asked for
+        tokio::time::sleep(pace).await;
+        Ok(Frame::data(piece))
+    });
+    Ok(Response::from_parts(
+        parts,
+        StreamBody::new(slowly).boxed_unsync(),
+    ))
 }
 
 /// An answer that something has been done to. Its body has no length of its own, so that it may

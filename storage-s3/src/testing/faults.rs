@@ -34,6 +34,8 @@ pub enum Fault {
     Cut(usize),
     /// Everything goes well, but the request is taken slowly: so long for each piece of its body.
     Slow(Duration),
+    /// The body of the answer comes in ten pieces, with so long before each.
+    Trickle(Duration),
     /// The answer comes, and is not what it was: its head and its body are changed by this. A length
     /// that is left as it was becomes that of the changed body.
     Changed(fn(&mut Parts, &mut Bytes)),

@@ -239,6 +239,13 @@ impl S3Server {
         store.expect("a store").once
     }
 
+    /// The same, with the repetitions that `object_store` makes by itself.
+    #[must_use]
+    pub fn object_store_that_repeats(&self) -> AmazonS3 {
+        let store = Store::new(&self.config());
+        store.expect("a store").maker
+    }
+
     /// The names of all objects, in order.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {

@@ -58,7 +58,7 @@ pub(super) async fn sweep(
             ..Wanted::default()
         };
         loop {
-            let page = store.page(SWEEP, &wanted).await?;
+            let page = store.page(SWEEP, &mut wanted).await?;
             for below in &page.dirs {
                 let below = below.strip_suffix('/').unwrap_or(below);
                 match below.rsplit('/').next() {
@@ -68,7 +68,6 @@ pub(super) async fn sweep(
                     _ => waiting.push(below.to_owned()),
                 }
             }
-            wanted.token = page.next;
             if wanted.token.is_none() {
                 break;
             }

@@ -68,6 +68,25 @@ async fn who_reads_slowly_is_no_fault_of_the_store() {
 }
 
 #[tokio::test]
+async fn a_blob_that_comes_slowly_comes_whole_and_at_once() {
+    let server = S3Server::start();
+    let mut config = server.config();
+    config.patience = Duration::from_secs(2);
+    config.retries = 0;
+    let driver = storage_s3::open(&config, OpenMode::Serve).await.unwrap();
+    let bytes = content(1, 300_000);
+    server.put(&key(&bytes), bytes.clone());
+    let pace = Duration::from_millis(300);
+    server.fail(Failure::new(When::After, Fault::Trickle(pace)).of(Operation::GetObject));
+    let begun = Instant::now();
+    let mut reader = driver.read(verified(&bytes).digest(), None).await.unwrap();
+    let found = read_to_end(&mut *reader, 64 * 1024).await.unwrap();
+    assert!(found == bytes);
+    assert!(begun.elapsed() > config.patience, "it was not slow");
+    assert_eq!(server.count(Operation::GetObject), 1);
+}
+
+#[tokio::test]
 async fn a_blob_that_became_another_ends_in_an_error() {
     let server = S3Server::start();
     let driver = open(&server).await;

@@ -11,4 +11,5 @@ mod odd;
 mod records;
 mod server;
 mod settings;
+mod traps;
 mod uploads;
