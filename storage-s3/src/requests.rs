@@ -261,7 +261,7 @@ impl Store {
                 ..
             }
         );
-        if !temporary || *attempts == self.retries {
+        if !temporary || *attempts == self.retries || self.client.despairs() {
             return Err(error);
         }
         random::pause(*attempts).await?;

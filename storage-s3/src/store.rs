@@ -200,6 +200,7 @@ fn client(config: &Config, found: &Credentials, clock: &Arc<Clock>) -> Result<Cl
     let endpoint = Endpoint::of(config);
     let settings = Settings {
         patience: config.patience,
+        despair: config.despair,
         skip_verify: config.skipverify,
         user_agent,
         logged: config.logged,

@@ -6,6 +6,7 @@
 //! as long as it likes while bytes move.
 
 mod body;
+mod circuit;
 mod tls;
 
 use std::error::Error;
@@ -31,6 +32,7 @@ use tokio::time::{Instant, timeout_at};
 pub use self::tls::TlsError;
 
 use self::body::{Sent, Taken, Watch};
+use self::circuit::Circuit;
 use crate::clock::Clock;
 
 /// How long a name and a connection may take.
@@ -51,6 +53,8 @@ const USER_AGENT: &str = concat!("registry/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Settings {
     /// How long nothing may move.
     pub(crate) patience: Duration,
+    /// How long nothing may be answered before requests are refused here.
+    pub(crate) despair: Duration,
     /// Whether anybody's certificate will do.
     pub(crate) skip_verify: bool,
     /// Instead of ours.
@@ -65,6 +69,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             patience: Duration::from_secs(30),
+            despair: Duration::from_secs(2),
             skip_verify: false,
             user_agent: None,
             logged: false,
@@ -80,6 +85,7 @@ pub(crate) struct Client(Arc<Inner>);
 struct Inner {
     pool: Pool<HttpsConnector<TcpConnector>, Sent>,
     patience: Duration,
+    circuit: Circuit,
     user_agent: HeaderValue,
     logged: bool,
     clock_of: Option<String>,
@@ -112,11 +118,19 @@ impl Client {
         Ok(Self(Arc::new(Inner {
             pool,
             patience: settings.patience,
+            circuit: Circuit::new(settings.despair),
             user_agent: settings.user_agent.clone().unwrap_or(ours),
             logged: settings.logged,
             clock_of: settings.clock_of.clone(),
             clock,
         })))
+    }
+}
+
+impl Client {
+    /// Whether the store has answered nothing for so long that hardly anything is sent to it.
+    pub(crate) fn despairs(&self) -> bool {
+        self.0.circuit.is_open(Instant::now())
     }
 }
 
@@ -160,10 +174,28 @@ impl HttpService for Client {
 
 impl Inner {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let watch = Watch::default();
-        let patience = self.patience;
         let authority = request.uri().authority().map(|one| one.as_str());
         let of_store = self.clock_of.is_none() || self.clock_of.as_deref() == authority;
+        if !of_store {
+            return self.send(request, Watch::default()).await;
+        }
+        self.circuit.admit(Instant::now()).map_err(down)?;
+        let watch = Watch::default();
+        let answer = self.send(request, watch.clone()).await;
+        match &answer {
+            Ok(answer) => {
+                self.circuit.answered(Instant::now());
+                if let Some(date) = answer.headers().get(header::DATE) {
+                    self.clock.note(date);
+                }
+            }
+            Err(_) => self.circuit.failed(watch.last()),
+        }
+        answer
+    }
+
+    async fn send(&self, request: HttpRequest, watch: Watch) -> Result<HttpResponse, HttpError> {
+        let patience = self.patience;
         let mut request = request.map(|body| Sent::new(body, watch.clone()));
         let headers = request.headers_mut();
         headers.insert(header::USER_AGENT, self.user_agent.clone());
@@ -177,11 +209,6 @@ impl Inner {
                 Err(_) => return Err(silent(patience)),
             }
         };
-        if let Some(date) = answer.headers().get(header::DATE)
-            && of_store
-        {
-            self.clock.note(date);
-        }
         Ok(answer.map(|body| HttpResponseBody::new(Taken::new(body, patience))))
     }
 }
@@ -193,6 +220,15 @@ fn failed(error: legacy::Error) -> HttpError {
         false => HttpErrorKind::Interrupted,
     };
     HttpError::new_boxed(kind, Box::new(Whole(error)))
+}
+
+/// Not even sent, and not to be repeated now.
+fn down(silence: Duration) -> HttpError {
+    let why = format!("the store has answered nothing for {silence:?}");
+    HttpError::new(
+        HttpErrorKind::Unknown,
+        io::Error::new(io::ErrorKind::NotConnected, why),
+    )
 }
 
 fn silent(patience: Duration) -> HttpError {

@@ -73,6 +73,9 @@ pub struct Config {
     pub multipartcopythresholdsize: u64,
     /// How long nothing may move before a request counts as lost. Ours.
     pub patience: Duration,
+    /// How long nothing at all may be answered before requests fail without being sent, but for one
+    /// each second that sees whether the store is back. Ours.
+    pub despair: Duration,
     /// How often a request that may be repeated is repeated. Ours.
     pub retries: usize,
     /// Whether clients may be sent to the store for blobs. Ours.
@@ -121,6 +124,7 @@ impl Default for Config {
             multipartcopymaxconcurrency: 100,
             multipartcopythresholdsize: 32 * MIB,
             patience: Duration::from_secs(30),
+            despair: Duration::from_secs(2),
             retries: 5,
             redirect: true,
             uploadmemory: 256 * MIB,
