@@ -26,9 +26,12 @@ mod upload;
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use registry_core::StorageError;
 use registry_core::storage::{Obstacle, OpenMode, Survey};
+
+use self::records::Held;
 
 pub use self::client::TlsError;
 pub use self::config::Config;
@@ -52,16 +55,32 @@ pub async fn open(config: &Config, mode: OpenMode) -> Result<S3Driver, OpenError
     let store = Arc::new(store::Store::new(config)?);
     let asked = store.look().await;
     asked.map_err(|source| unusable(&store, "asking", source))?;
-    let enforced = match mode {
+    let held = match mode {
         OpenMode::Serve | OpenMode::Collect => {
             let tried = records::probe(&store).await;
-            tried.map_err(|source| unusable(&store, "trying", source))?
+            let held = tried.map_err(|source| unusable(&store, "trying", source))?;
+            warn(held);
+            held
         }
         // Nothing is written.
-        _ => false,
+        _ => Held::default(),
     };
-    let writers = Arc::new(records::Writers::new(enforced));
+    store.compares.store(held.checksums, Ordering::Relaxed);
+    let writers = Arc::new(records::Writers::new(held));
     Ok(S3Driver { store, writers })
+}
+
+fn warn(held: Held) {
+    if !held.writes {
+        tracing::warn!(
+            "the store passes over conditions of writes: one process may write, not several"
+        );
+    } else if !held.deletes {
+        tracing::info!(
+            "the store passes over conditions of deletes: a tag that one server moves while another \
+             deletes what it was may be deleted with it"
+        );
+    }
 }
 
 fn unusable(store: &store::Store, doing: &'static str, source: StorageError) -> OpenError {
@@ -88,14 +107,22 @@ impl S3Driver {
         tell("endpoint", self.store.endpoint.clone());
         tell("credentials", self.store.credentials.to_owned());
         match records::probe(&self.store).await {
-            Ok(true) => tell(
-                "conditions of writes",
-                "held to; several servers may have the bucket".to_owned(),
-            ),
-            Ok(false) => tell(
-                "conditions of writes",
-                "passed over; one server may have the bucket, not several".to_owned(),
-            ),
+            Ok(held) => {
+                let either = |held, yes: &str, no: &str| if held { yes } else { no }.to_owned();
+                let (yes, no) = (
+                    "held to; several servers may have the bucket",
+                    "passed over; one server may have the bucket, not several",
+                );
+                tell("conditions of writes", either(held.writes, yes, no));
+                let no = "passed over; a tag that one server moves while another deletes what it \
+                          was may be deleted with it";
+                tell("conditions of deletes", either(held.deletes, "held to", no));
+                let (yes, no) = (
+                    "compared; small blobs are written with theirs",
+                    "passed over; what came is what was sent as far as the connection says so",
+                );
+                tell("checksums of writes", either(held.checksums, yes, no));
+            }
             Err(source) => {
                 let refused: Obstacle = Arc::new(unusable(&self.store, "trying", source));
                 survey.serve = Some(refused);

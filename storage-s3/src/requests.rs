@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use object_store::ObjectStore as _;
-use object_store::client::{HttpRequestBody, HttpService as _};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use object_store::client::{HttpRequest, HttpRequestBody, HttpService as _};
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer as _, Url};
+use object_store::{ObjectStore as _, PutPayload};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use registry_core::StorageError;
 use serde::Deserialize;
@@ -216,6 +218,99 @@ impl Store {
         Ok(())
     }
 
+    /// Writes an object over whatever is there, unless its bytes have come to have another SHA-256 on
+    /// their way.
+    pub(crate) async fn put_checked(
+        &self,
+        key: &Path,
+        payload: PutPayload,
+        sha256: &[u8],
+    ) -> Result<(), StorageError> {
+        let mut attempts = 0;
+        loop {
+            match self.put_checked_once(key, payload.clone(), sha256).await {
+                Err(error) => self.again(error, &mut attempts).await?,
+                done => return done,
+            }
+        }
+    }
+
+    /// The same, and nothing is repeated.
+    pub(crate) async fn put_checked_once(
+        &self,
+        key: &Path,
+        payload: PutPayload,
+        sha256: &[u8],
+    ) -> Result<(), StorageError> {
+        let doing = "writing a blob";
+        let sum = HeaderValue::try_from(STANDARD.encode(sha256));
+        let mut headers = HeaderMap::new();
+        for (name, text) in &self.making {
+            let value = HeaderValue::from_str(text).map_err(|error| broken(doing, error))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        headers.insert(
+            HeaderName::from_static("x-amz-checksum-sha256"),
+            sum.map_err(|error| broken(doing, error))?,
+        );
+        let sent = self.send_signed(doing, Method::PUT, key, &headers, payload.into());
+        match sent.await? {
+            (status, _) if status.is_success() => Ok(()),
+            (status, text) => Err(refused(doing, status, &text)),
+        }
+    }
+
+    /// Removes an object if this is its entity tag, or there is none; says whether that was so.
+    pub(crate) async fn delete_if(&self, key: &Path, e_tag: &str) -> Result<bool, StorageError> {
+        let mut attempts = 0;
+        loop {
+            match self.delete_if_once(key, e_tag).await {
+                Err(error) => self.again(error, &mut attempts).await?,
+                said => return said,
+            }
+        }
+    }
+
+    /// The same, and nothing is repeated.
+    pub(crate) async fn delete_if_once(
+        &self,
+        key: &Path,
+        e_tag: &str,
+    ) -> Result<bool, StorageError> {
+        let doing = "removing a record";
+        let value = HeaderValue::from_str(e_tag).map_err(|error| broken(doing, error))?;
+        let headers = HeaderMap::from_iter([(header::IF_MATCH, value)]);
+        let body = HttpRequestBody::empty();
+        let sent = self.send_signed(doing, Method::DELETE, key, &headers, body);
+        match sent.await? {
+            (StatusCode::PRECONDITION_FAILED, _) => Ok(false),
+            (status, _) if status.is_success() || status == StatusCode::NOT_FOUND => Ok(true),
+            (status, text) => Err(refused(doing, status, &text)),
+        }
+    }
+
+    async fn send_signed(
+        &self,
+        doing: &'static str,
+        method: Method,
+        key: &Path,
+        headers: &HeaderMap,
+        body: HttpRequestBody,
+    ) -> Result<(StatusCode, String), StorageError> {
+        let mut options = SignedUrlOptions::default();
+        options.signed_headers.clone_from(headers);
+        let signed = self
+            .s3
+            .signed_url_opts(method.clone(), key, VALID, &options);
+        let url = signed.await.map_err(fault(doing))?;
+        let mut request = Request::builder().method(method).uri(url.as_str());
+        if let Some(all) = request.headers_mut() {
+            all.extend(headers.clone());
+        }
+        let request = request.body(body).map_err(|error| broken(doing, error))?;
+        self.exchange(doing, request).await
+    }
+
     /// Asks, and again after a fault that may pass: these requests can all be repeated.
     pub(crate) async fn answer<T: DeserializeOwned>(
         &self,
@@ -282,6 +377,14 @@ impl Store {
         }
         let request = request.body(HttpRequestBody::empty());
         let request = request.map_err(|error| broken(doing, error))?;
+        self.exchange(doing, request).await
+    }
+
+    async fn exchange(
+        &self,
+        doing: &'static str,
+        request: HttpRequest,
+    ) -> Result<(StatusCode, String), StorageError> {
         let lost = |error| StorageError::Backend {
             driver: DRIVER,
             doing,
@@ -309,10 +412,12 @@ fn refused(doing: &'static str, status: StatusCode, text: &str) -> StorageError 
         // An error behind a good status.
         StatusCode::OK,
     ];
+    // Other bytes have come than were sent.
+    let garbled = text.contains("<Code>BadDigest<");
     StorageError::Backend {
         driver: DRIVER,
         doing,
-        temporary: status.is_server_error() || again.contains(&status),
+        temporary: status.is_server_error() || again.contains(&status) || garbled,
         source: format!("the store answered {status}: {}", said(text)).into(),
     }
 }

@@ -1,6 +1,7 @@
 //! An open store: the bucket, the connections to it and its clock.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -39,6 +40,8 @@ pub(crate) struct Store {
     pub(crate) elsewhere: AmazonS3,
     /// Where the credentials are from.
     pub(crate) credentials: &'static str,
+    /// Whether the store compares what it gets with a checksum that comes along.
+    pub(crate) compares: AtomicBool,
     /// What requests begin with.
     pub(crate) endpoint: String,
     pub(crate) retries: usize,
@@ -118,6 +121,7 @@ impl Store {
             elsewhere: build(same(builder(config, &other, &client)))?,
             s3,
             credentials: found.origin(),
+            compares: AtomicBool::new(false),
             endpoint: endpoint.url,
             retries: config.retries,
             client,

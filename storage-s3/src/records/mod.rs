@@ -15,7 +15,7 @@ use registry_core::storage::{
     Durability, Guarantees, ListQuery, Outcome, PutMode, Record, RecordEntry, RecordStore, Version,
 };
 
-pub(crate) use self::probe::probe;
+pub(crate) use self::probe::{Held, probe};
 pub(crate) use self::put::Writers;
 
 use crate::S3Driver;

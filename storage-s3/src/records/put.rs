@@ -17,7 +17,7 @@ use registry_core::StorageError;
 use registry_core::storage::{Guarantees, Outcome, PutMode, Version};
 use tokio::sync::RwLock;
 
-use super::version;
+use super::{Held, version};
 use crate::error::{broken, fault};
 use crate::random;
 use crate::store::Store;
@@ -31,8 +31,10 @@ const STRIPES: usize = 64;
 /// Writes and deletes, and what stands between those of this process where the store does not.
 #[derive(Debug)]
 pub(crate) struct Writers {
-    /// Whether the store holds to conditions.
+    /// Whether the store holds to conditions of writes.
     enforced: bool,
+    /// And to those of deletes.
+    deletes: bool,
     /// Held alone by who looks before it changes.
     stripes: Box<[RwLock<()>]>,
 }
@@ -46,9 +48,13 @@ enum Found {
 }
 
 impl Writers {
-    pub(crate) fn new(enforced: bool) -> Self {
+    pub(crate) fn new(held: Held) -> Self {
         let stripes = (0..STRIPES).map(|_| RwLock::default()).collect();
-        Self { enforced, stripes }
+        Self {
+            enforced: held.writes,
+            deletes: held.deletes,
+            stripes,
+        }
     }
 
     pub(crate) fn guarantees(&self) -> Guarantees {
@@ -76,7 +82,7 @@ impl Writers {
         }
     }
 
-    /// The store has no delete under a condition that could be relied on, so another process may
+    /// Where the store has no delete under a condition that could be relied on, another process may
     /// come between the look and the delete.
     pub(crate) async fn delete(
         &self,
@@ -86,6 +92,9 @@ impl Writers {
     ) -> Result<Outcome, StorageError> {
         let _alone = self.stripe(key).write().await;
         if let Some(wanted) = if_version {
+            if self.deletes {
+                return delete_if(store, key, wanted).await;
+            }
             match look(store, key, "").await? {
                 Found::Other(there) if there != *wanted => return Ok(Outcome::Conflict),
                 Found::Nobody => return Ok(Outcome::Done(None)),
@@ -100,6 +109,18 @@ impl Writers {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         // Less than the number of stripes, so it fits.
         &self.stripes[(hash % STRIPES as u64) as usize]
+    }
+}
+
+/// Heard twice, it meets its own first attempt, and finds nothing; that is as it should be.
+async fn delete_if(store: &Store, key: &Path, wanted: &Version) -> Result<Outcome, StorageError> {
+    if store.delete_if(key, wanted.as_str()).await? {
+        return Ok(Outcome::Done(None));
+    }
+    // Some say of what is absent that it has another version.
+    match look(store, key, "").await? {
+        Found::Nobody => Ok(Outcome::Done(None)),
+        _ => Ok(Outcome::Conflict),
     }
 }
 

@@ -62,6 +62,22 @@ pub struct Options {
     /// Whether conditions are looked at. Some of those that call themselves compatible pass over
     /// them without a word.
     pub conditions: bool,
+    /// Whether those of deletes are, too.
+    pub conditional_deletes: bool,
+    /// What becomes of `x-amz-checksum-` headers.
+    pub checksums: Checksums,
+}
+
+/// What a store does with checksums that come with what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Checksums {
+    /// What has another is refused.
+    Compared,
+    /// They are passed over.
+    Ignored,
+    /// Whatever comes with one is refused, as by some that are old.
+    Refused,
 }
 
 impl Default for Options {
@@ -76,6 +92,8 @@ impl Default for Options {
             parts: 10_000,
             equal_parts: false,
             conditions: true,
+            conditional_deletes: true,
+            checksums: Checksums::Compared,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The one writer of an upload.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::multipart::MultipartStore as _;
+use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use registry_core::StorageError;
-use registry_core::digest::Digest;
+use registry_core::digest::{Algorithm, Digest};
 use registry_core::layout::Key;
 use registry_core::storage::{Checkpoint, CommitFailed, UploadWriter, Verified};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -235,9 +237,7 @@ impl Writer {
         if self.staged.token.before_front() == 0 {
             let mut whole = self.staged.front().await?;
             whole.extend(self.held.iter().cloned());
-            let payload: PutPayload = payload(whole);
-            let put = self.staged.store.maker.put(&to, payload).await;
-            put.map_err(fault(COMMIT))?;
+            self.put(&to, payload(whole), content.digest()).await?;
             self.staged.clean(self.staged.token.base > 0).await;
             return Ok(());
         }
@@ -256,6 +256,16 @@ impl Writer {
         }
         self.staged.clean(!direct).await;
         Ok(())
+    }
+
+    /// In one request; what was hashed here is compared there, where the store does that.
+    async fn put(&self, to: &Path, bytes: PutPayload, digest: &Digest) -> Result<(), StorageError> {
+        let store = &self.staged.store;
+        if digest.algorithm() == Algorithm::Sha256 && store.compares.load(Ordering::Relaxed) {
+            return store.put_checked(to, bytes, digest.as_bytes()).await;
+        }
+        let put = store.maker.put(to, bytes).await;
+        put.map_err(fault(COMMIT)).map(drop)
     }
 
     async fn here(&mut self) -> Result<Checkpoint, StorageError> {

@@ -177,8 +177,8 @@ async fn a_copy_that_is_not_there_deletes_nothing() {
     assert_eq!(server.object(&key(&bytes)).unwrap().bytes, bytes);
     assert_eq!(
         server.count(Operation::DeleteObject),
-        1,
-        "that of the probe"
+        2,
+        "those of the probe"
     );
 }
 

@@ -5,6 +5,7 @@ mod abandoned;
 mod answers;
 mod blobs;
 mod conformance;
+mod held;
 mod large;
 mod lengths;
 mod odd;

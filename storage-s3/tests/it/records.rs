@@ -78,7 +78,7 @@ async fn what_the_store_holds_to_is_tried_and_nothing_stays_of_it() {
     let server = S3Server::start();
     assert!(open(&server.config()).await.guarantees().conditional_writes);
     assert_eq!(server.keys(), [""; 0]);
-    assert_eq!(server.take_log().len(), 6);
+    assert_eq!(server.take_log().len(), 8);
 
     let mut options = Options::default();
     options.conditions = false;

@@ -87,7 +87,7 @@ async fn what_is_made_is_kept_as_the_settings_say_and_nothing_else_speaks_of_it(
             );
             let signed = request.headers.get("authorization");
             let signed = signed.is_some_and(|it| it.to_str().unwrap().contains(name));
-            // A copy is signed in its URL.
+            // Some are signed in their URLs.
             let signed = signed || request.query.contains(&format!("%3B{name}"));
             assert_eq!(signed, expected.is_some(), "{operation}");
         }
