@@ -3,6 +3,8 @@
 pub(crate) mod contended;
 pub(crate) mod credentials;
 pub(crate) mod killed;
+mod odd;
+mod page;
 pub(crate) mod several;
 
 use std::process::Output;

@@ -9,6 +9,7 @@ mod held;
 mod large;
 mod lengths;
 mod odd;
+mod policy;
 mod records;
 mod server;
 mod settings;
