@@ -174,10 +174,14 @@ fn of_machine(variables: Variables<'_>) -> Result<Credentials, OpenError> {
         });
     }
     let endpoint = variables("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-    let how = endpoint.map(|endpoint| (Key::MetadataEndpoint, endpoint));
+    let endpoint = endpoint.map(|endpoint| (Key::MetadataEndpoint, endpoint));
+    // Without a session, where the machine refuses to begin one.
+    let disabled = |text: String| text.eq_ignore_ascii_case("true");
+    let fallback = !variables("AWS_EC2_METADATA_V1_DISABLED").is_some_and(disabled);
+    let fallback = (Key::ImdsV1Fallback, fallback.to_string());
     Ok(Credentials::Asked {
         of: "the role of the machine",
-        how: how.into_iter().collect(),
+        how: endpoint.into_iter().chain([fallback]).collect(),
     })
 }
 

@@ -81,12 +81,13 @@ pub(crate) fn is_absent(error: &Error) -> bool {
 }
 
 /// Whatever is no answer, or one of the 5xx, after all retries. A conflict (409, 412) where no
-/// condition was asked for is with another request, and ends with that.
+/// condition was asked for is with another request, and ends with that. Credentials that have ended
+/// come anew.
 fn may_pass(error: &Error) -> bool {
     matches!(
         error,
         Error::Generic { .. } | Error::AlreadyExists { .. } | Error::Precondition { .. }
-    )
+    ) || has_expired(&error.to_string())
 }
 
 /// The error in words, with what the store says of it, but not all: what was signed, and by whom,
@@ -123,6 +124,11 @@ pub(crate) fn unclear(doing: &'static str, why: impl Into<BoxError>) -> StorageE
         temporary: true,
         source: why.into(),
     }
+}
+
+/// Whether this is what a store says of credentials that have ended.
+pub(crate) fn has_expired(text: &str) -> bool {
+    text.contains("<Code>ExpiredToken")
 }
 
 /// A fault that is not the store's.

@@ -16,6 +16,7 @@ mod listing;
 mod random;
 mod reader;
 mod records;
+mod renewal;
 mod requests;
 mod store;
 #[cfg(feature = "testing")]

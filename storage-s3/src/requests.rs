@@ -15,7 +15,7 @@ use registry_core::StorageError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{DRIVER, NO_BUCKET, broken, fault, said, unclear};
+use crate::error::{DRIVER, NO_BUCKET, broken, fault, has_expired, said, unclear};
 use crate::listing::Spelling;
 use crate::random;
 use crate::store::Store;
@@ -412,12 +412,12 @@ fn refused(doing: &'static str, status: StatusCode, text: &str) -> StorageError 
         // An error behind a good status.
         StatusCode::OK,
     ];
-    // Other bytes have come than were sent.
-    let garbled = text.contains("<Code>BadDigest<");
+    // Other bytes have come than were sent, or credentials have ended meanwhile.
+    let passes = text.contains("<Code>BadDigest<") || has_expired(text);
     StorageError::Backend {
         driver: DRIVER,
         doing,
-        temporary: status.is_server_error() || again.contains(&status) || garbled,
+        temporary: status.is_server_error() || again.contains(&status) || passes,
         source: format!("the store answered {status}: {}", said(text)).into(),
     }
 }

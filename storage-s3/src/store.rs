@@ -20,6 +20,7 @@ use crate::endpoint::{self, Endpoint};
 use crate::error::{OpenError, broken, fault};
 use crate::listing::Wanted;
 use crate::random;
+use crate::renewal::Renewal;
 
 /// No request is repeated after so long, and none was signed before it. Every request that is not
 /// answered by then is refused by the store within 15 minutes of its signing.
@@ -104,12 +105,12 @@ impl Store {
             })
         };
         let plain = || builder(config, &endpoint, &client);
-        let s3 = build(found.apply(plain()).with_retry(retry(config.retries)))?;
+        let first = build(found.apply(plain()).with_retry(retry(config.retries)))?;
         // Asked for once, for all.
-        let same = |builder: AmazonS3Builder| {
-            let credentials: &AwsCredentialProvider = s3.credentials();
-            builder.with_credentials(Arc::clone(credentials))
-        };
+        let credentials: AwsCredentialProvider =
+            Arc::new(Renewal::new(Arc::clone(first.credentials())));
+        let same = |builder: AmazonS3Builder| builder.with_credentials(Arc::clone(&credentials));
+        let s3 = build(same(plain()).with_retry(retry(config.retries)))?;
         let making = making(config);
         let headers = headers(&making)?;
         let maker = || same(plain()).with_client_options(options(&endpoint, &headers));

@@ -5,6 +5,7 @@ pub(crate) mod credentials;
 pub(crate) mod killed;
 mod odd;
 mod page;
+pub(crate) mod roles;
 pub(crate) mod several;
 
 use std::process::Output;
