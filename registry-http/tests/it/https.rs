@@ -106,7 +106,8 @@ impl Authority {
         (chain.concat(), pem("PRIVATE KEY", &key.serialize_der()))
     }
 
-    fn certify(&self, host: &str) -> ServerConfig {
+    /// What a server speaks that has a certificate for this host.
+    pub(crate) fn certify(&self, host: &str) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([host.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

@@ -6,6 +6,7 @@ pub(crate) mod killed;
 mod odd;
 mod page;
 pub(crate) mod roles;
+pub(crate) mod secure;
 pub(crate) mod several;
 
 use std::process::Output;

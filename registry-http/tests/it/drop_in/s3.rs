@@ -1,19 +1,24 @@
 //! The keys of `storage.s3`.
 
-use storage_s3::testing::S3Server;
+use storage_s3::testing::{Operation, S3Server};
 
 use super::{Checked, check, proved_by};
-use crate::s3::{self, credentials, several};
+use crate::s3::{self, credentials, roles, secure, several};
 
 proved_by! {
     storage_s3: several::what_one_server_is_told_all_know,
         several::servers_take_turns_at_an_upload,
         s3::what_was_deleted_is_collected_from_the_bucket;
     storage_s3_keys: credentials::keys_may_be_variables_or_in_a_profile,
-        credentials::keys_that_do_not_fit_are_told_by_where_they_are_from;
+        credentials::keys_that_do_not_fit_are_told_by_where_they_are_from,
+        roles::a_web_identity_is_a_role_for_a_while,
+        roles::a_pod_has_its_role_by_its_token,
+        roles::a_machine_has_its_role_in_a_session;
     storage_s3_loglevel: s3::requests_to_the_store_are_lines_where_that_is_asked_for;
     storage_s3_redirect: s3::a_blob_is_fetched_from_the_bucket_and_nothing_else_is,
         s3::clients_that_must_not_be_sent_elsewhere_are_not;
+    storage_s3_tls: secure::an_authority_of_ones_own_counts_and_no_other_unless_none_has_to,
+        secure::without_tls_the_endpoint_is_asked_over_plain_http;
 }
 
 /// Checks a bucket with these keys, beside those that it takes to reach it.
@@ -116,4 +121,66 @@ fn storage_s3_refused() {
     refused(&express, "storage.s3.storageclass", "no order");
     let both = format!("{own}, accelerate: true, regionendpoint: 'http://c'");
     refused(&both, section, "one of them has to go");
+}
+
+#[test]
+fn storage_s3_root() {
+    let server = S3Server::start();
+    for root in ["/a/b/", "a/b", "//a/b"] {
+        let checked = bucket(&server, "s3", &format!("rootdirectory: {root}"));
+        assert_eq!(checked.code, Some(0), "{checked:?}");
+        let log = server.take_log();
+        let mut writes = log
+            .iter()
+            .filter(|one| one.operation == Operation::PutObject);
+        let key = &writes.next().unwrap().key;
+        assert!(key.starts_with("a/b/docker/registry/v2/"), "{key}");
+    }
+    for root in ["a//b", "a/../b"] {
+        let checked = bucket(&server, "s3", &format!("rootdirectory: {root}"));
+        assert_eq!(checked.code, Some(1), "{checked:?}");
+        assert!(
+            checked.problems().join("").contains("rootdirectory"),
+            "{checked:?}"
+        );
+    }
+    assert_eq!(server.take_log().len(), 0);
+}
+
+#[test]
+fn storage_s3_kept() {
+    let server = S3Server::start();
+    let keys = "encrypt: 'true', keyid: the-key, storageclass: onezone_ia, objectacl: \
+                bucket-owner-read, useragent: somebody";
+    assert_eq!(bucket(&server, "s3", keys).code, Some(0));
+    let log = server.take_log();
+    assert!(
+        log.iter()
+            .all(|one| one.headers["user-agent"] == "somebody")
+    );
+    let made: Vec<_> = log
+        .iter()
+        .filter(|one| one.operation == Operation::PutObject)
+        .collect();
+    assert!(!made.is_empty());
+    for (name, value) in [
+        ("x-amz-server-side-encryption", "aws:kms"),
+        ("x-amz-server-side-encryption-aws-kms-key-id", "the-key"),
+        ("x-amz-storage-class", "ONEZONE_IA"),
+        ("x-amz-acl", "bucket-owner-read"),
+    ] {
+        assert!(made.iter().all(|one| one.headers[name] == value), "{name}");
+    }
+    let by_itself = "keyid: the-key, storageclass: standard, objectacl: private";
+    assert_eq!(bucket(&server, "s3", by_itself).code, Some(0));
+    for request in server.take_log() {
+        let names = ["x-amz-storage-class", "x-amz-acl"];
+        assert!(
+            names
+                .iter()
+                .all(|name| !request.headers.contains_key(*name))
+        );
+        let encrypts = request.headers.contains_key("x-amz-server-side-encryption");
+        assert_eq!(encrypts, request.operation == Operation::PutObject);
+    }
 }
