@@ -3,6 +3,7 @@
 //! Only ratios of one run mean anything; with server and client on the same cores, processor
 //! seconds per unit of work are the figure to trust.
 
+mod bucket;
 mod load;
 mod login;
 mod report;
@@ -35,6 +36,17 @@ pub(crate) struct Scale {
     tags: usize,
 }
 
+impl Scale {
+    /// In a bucket there are more of them.
+    fn bucket_tags(self) -> usize {
+        self.tags * 5
+    }
+
+    fn is_quick(self) -> bool {
+        self.rounds == QUICK.rounds
+    }
+}
+
 const FULL: Scale = Scale {
     rounds: 5,
     seconds: 4.0,
@@ -55,7 +67,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .iter()
         .filter(|row| only.is_empty() || only.iter().any(|part| row.name.contains(part)))
         .collect();
-    ensure!(!rows.is_empty(), "no row is called that");
+    let on_bucket = bucket::rows(&only);
+    ensure!(
+        !(rows.is_empty() && on_bucket.is_empty()),
+        "no row is called that"
+    );
     let folder = match args.values("--dir").last() {
         Some(parent) => sh::TempDir::under(&sh::root().join(parent), "bench")?,
         None => sh::TempDir::new("bench")?,
@@ -87,12 +103,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         })?;
         tables.push(report.table());
     }
+    let mut failures = Vec::new();
+    if !on_bucket.is_empty() {
+        let all = on_a_bucket(&all, args);
+        if let Some((table, failed)) = bucket::run(&all, &on_bucket, folder.path(), scale)? {
+            tables.push(table);
+            failures = failed;
+        }
+    }
     ensure!(!tables.is_empty(), "none of these rows can be measured");
     tables.push(report::footer(scale, folder.path()));
     let text = tables.join("\n");
     let file = sh::target().join("bench.md");
     fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     println!("\n{text}\nalso in {}", file.display());
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 
@@ -146,6 +171,14 @@ fn stores(
         stores.push(store);
     }
     Ok(stores)
+}
+
+/// Of the peers that were not named, the one whose bucket is to be ours.
+fn on_a_bucket(all: &[(String, PathBuf)], args: &Args) -> Vec<(String, PathBuf)> {
+    let named = args.values("--peer").next().is_some();
+    let wanted = |name: &str| named || is_ours(name) || name.starts_with("distribution 3");
+    let all = all.iter().filter(|(name, _)| wanted(name));
+    all.cloned().collect()
 }
 
 /// Whether a contender has what only ours has.

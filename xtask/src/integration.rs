@@ -8,6 +8,7 @@ mod ctr;
 mod curl;
 mod docker;
 mod dockerd;
+mod faults;
 mod fixture;
 mod helm;
 mod image;
@@ -120,6 +121,12 @@ static CLIENTS: &[Client] = &[
         tools: &[&tools::MINIO, &tools::CURL],
         part: Part::Built,
         run: s3::run,
+    },
+    Client {
+        name: "faults",
+        tools: &[&tools::MINIO, &tools::CURL],
+        part: Part::Extra,
+        run: faults::run,
     },
     Client {
         name: "swap-2",

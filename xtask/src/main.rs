@@ -14,6 +14,7 @@ mod ci;
 mod conformance;
 mod digest;
 mod dist;
+mod fault_proxy;
 mod flags;
 mod http;
 mod image;

@@ -278,6 +278,15 @@ impl Server {
         self.daemon.cpu_seconds()
     }
 
+    /// Bytes of memory that it held at its peak.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.daemon.child.id());
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(kibibytes.context("it tells no peak")? << 10)
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) -> Result<()> {
         self.daemon.signal(name)

@@ -177,7 +177,7 @@ fn ratio(these: (&[f64], &[f64]), those: (&[f64], &[f64])) -> String {
     format!("{:.2} ({:.2})", of(these.0, those.0), of(these.1, those.1))
 }
 
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn median(figures: impl Iterator<Item = f64>) -> f64 {
     let mut figures: Vec<_> = figures.collect();
     figures.sort_by(f64::total_cmp);
     match figures.len() {
