@@ -23,6 +23,7 @@ mod store;
 pub mod testing;
 mod trash;
 mod upload;
+mod waste;
 
 use std::error::Error as _;
 use std::fmt;

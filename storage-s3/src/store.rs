@@ -21,6 +21,7 @@ use crate::error::{OpenError, broken, fault};
 use crate::listing::Wanted;
 use crate::random;
 use crate::renewal::Renewal;
+use crate::waste::{self, Waste};
 
 /// No request is repeated after so long, and none was signed before it. Every request that is not
 /// answered by then is refused by the store within 15 minutes of its signing.
@@ -65,6 +66,7 @@ pub(crate) struct Store {
     /// Bytes that they may hold together.
     pub(crate) all_memory: u32,
     clock: Arc<Clock>,
+    waste: Waste,
 }
 
 /// How blobs are copied within the store.
@@ -143,6 +145,7 @@ impl Store {
             memory: Arc::new(Semaphore::new(all_memory as usize)),
             all_memory,
             clock,
+            waste: Waste::default(),
         })
     }
 
@@ -171,6 +174,22 @@ impl Store {
     /// The path that a key of the store spells; `None` for one outside its root.
     pub(crate) fn path_of<'k>(&self, key: &'k str) -> Option<&'k str> {
         key.strip_prefix(&self.root)
+    }
+
+    /// Removes objects that nobody needs any more, some time later, together with others: no answer
+    /// waits for that. What a process that ends leaves is for the sweep.
+    pub(crate) fn delete_later(self: &Arc<Self>, keys: Vec<Path>) {
+        if !self.waste.add(keys) {
+            return;
+        }
+        let store = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(waste::LINGER).await;
+            let keys = store.waste.take();
+            if let Err(error) = store.delete_all(&keys).await {
+                tracing::debug!(%error, "left for the sweep");
+            }
+        });
     }
 
     /// The store's clock: as its answers told it within the last minute, or as one tells it now.

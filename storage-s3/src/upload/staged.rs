@@ -52,7 +52,7 @@ pub(crate) async fn read(
             // They would become the blob, and nobody knows whether they are.
             return Err(StorageError::NotFound);
         }
-        staged.join(Vec::new()).await?;
+        staged.join(Vec::new(), true).await?;
         *at = staged.token.checkpoint()?;
     }
     let mut waiting = Vec::new();
@@ -203,8 +203,9 @@ impl Staged {
     }
 
     /// Completes the parts, and `held` behind the front as the last of them, to the object that
-    /// they are to become. For the staging object the token says so then.
-    pub(super) async fn join(&mut self, held: Vec<Bytes>) -> Result<(), StorageError> {
+    /// they are to become. For the staging object the token says so then; whether the store has made
+    /// all of it is looked at, unless what comes next shows that, too.
+    pub(super) async fn join(&mut self, held: Vec<Bytes>, look: bool) -> Result<(), StorageError> {
         const JOIN: &str = "completing an upload";
         let mut last = self.front().await?;
         last.extend(held);
@@ -229,8 +230,11 @@ impl Staged {
             return Err(fault(JOIN)(error));
         }
         if multipart.digest.is_none() {
-            let there = self.store.s3.head(&key).await.map_err(fault(JOIN))?;
-            if there.size != whole {
+            let size = match look {
+                true => self.store.s3.head(&key).await.map_err(fault(JOIN))?.size,
+                false => whole,
+            };
+            if size != whole {
                 return Err(broken(
                     JOIN,
                     "the store has made something else of the parts",
@@ -244,16 +248,24 @@ impl Staged {
     }
 
     /// Removes all objects of the upload that the token names. What is left is for the sweep.
-    pub(super) async fn clean(&self, staging: bool) {
-        let mut keys = Vec::new();
-        let tails = self.token.tails.iter().chain(&self.token.old);
-        for tail in tails {
-            keys.extend(tail.path(self.id).and_then(|path| self.store.key(&path)));
-        }
-        keys.extend(self.staging().ok().filter(|_| staging));
+    pub(super) async fn clean(&self) {
+        let mut keys = self.tails();
+        keys.extend(self.staging());
         if let Err(error) = self.store.delete_all(&keys).await {
             tracing::debug!(%error, upload = %self.id, "left for the sweep");
         }
+    }
+
+    /// Removes the tails that the token names, for which nobody waits.
+    pub(super) fn clean_later(&self) {
+        self.store.delete_later(self.tails());
+    }
+
+    fn tails(&self) -> Vec<Path> {
+        let tails = self.token.tails.iter().chain(&self.token.old);
+        tails
+            .filter_map(|tail| self.store.key(&tail.path(self.id).ok()?).ok())
+            .collect()
     }
 
     /// Removes objects that only checkpoints named that are dead by now.

@@ -192,7 +192,7 @@ impl Writer {
             ));
         }
         self.settle(0).await?;
-        self.staged.join(Vec::new()).await?;
+        self.staged.join(Vec::new(), true).await?;
         self.staged.token.part = part.saturating_mul(GROWTH).min(LARGEST_PART);
         self.next_part = 0;
         Ok(())
@@ -238,14 +238,19 @@ impl Writer {
             let mut whole = self.staged.front().await?;
             whole.extend(self.held.iter().cloned());
             self.put(&to, payload(whole), content.digest()).await?;
-            self.staged.clean(self.staged.token.base > 0).await;
+            match self.staged.token.base {
+                0 => self.staged.clean_later(),
+                _ => self.staged.clean().await,
+            }
             return Ok(());
         }
         let token = &self.staged.token;
-        let whole = token.multipart.is_none() && token.tails.is_empty() && self.held_len == 0;
-        if !whole {
+        let behind = token.front() - token.base_rest() + self.held_len;
+        if token.multipart.is_some() || behind > 0 {
+            // A copy in ranges misses what is not there; one in a single request does not.
+            let look = content.len() <= self.staged.store.copying.threshold;
             // What is held stays until it is known to be there.
-            self.staged.join(self.held.clone()).await?;
+            self.staged.join(self.held.clone(), look).await?;
             if !direct {
                 let (_held, _permit) = self.take_held();
             }
@@ -254,7 +259,10 @@ impl Writer {
             let from = self.staged.staging()?;
             copy(&self.staged.store, &from, &to, content.len()).await?;
         }
-        self.staged.clean(!direct).await;
+        match direct {
+            true => self.staged.clean_later(),
+            false => self.staged.clean().await,
+        }
         Ok(())
     }
 
