@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::flags::Args;
+use crate::replicas::Replicas;
 use crate::server::{Profile, Server, Start, binary, free_address};
 use crate::sh;
 
@@ -47,22 +48,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some("s3") => Some(Bucket::start()?),
         Some(other) => bail!("--storage takes s3, and not {other}"),
     };
-    let server = Server::launch(Start {
-        binary: &binary,
-        folder: folder.path(),
-        address: &free_address()?,
-        level: "info",
-        driver: bucket.as_ref().map(|bucket| bucket.section.as_str()),
-        more: "",
-        tls: None,
-    })?;
+    let section = bucket.as_ref().map(|bucket| bucket.section.as_str());
+    let tested = Tested::start(args, &binary, folder.path(), section)?;
     let mut command = sh::command(&suite);
     command
         .envs(ENVIRONMENT)
-        .env("OCI_REGISTRY", &server.address);
+        .env("OCI_REGISTRY", tested.address());
     if bucket.is_some() {
         // A bucket, which the suite is sent to for blobs, has no such header.
         command.env("OCI_API_BLOBS_DIGEST_HEADER", "false");
+    }
+    if matches!(tested, Tested::Several(_)) {
+        // Where a digest was seen each server remembers by itself.
+        command.env("OCI_API_BLOBS_MOUNT_ANONYMOUS", "false");
     }
     command
         .env("OCI_RESULTS_DIR", &results)
@@ -83,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } = Counts::read(&report)?;
     let content = failed == 0 && skipped == 0;
     if !content {
-        server.print_log();
+        tested.print_logs();
     }
     for case in bad_cases(&report) {
         println!("{case}");
@@ -96,6 +94,47 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     println!("conformance: {counts}");
     Ok(())
+}
+
+/// One server, or several that share a bucket behind one address.
+#[derive(Debug)]
+enum Tested {
+    One(Server),
+    Several(Replicas),
+}
+
+impl Tested {
+    fn start(args: &Args, binary: &Path, folder: &Path, section: Option<&str>) -> Result<Self> {
+        if let Some(count) = args.values("--replicas").last() {
+            let count = count.parse().context("--replicas takes a number")?;
+            let section = section.context("--replicas needs --storage s3")?;
+            return Replicas::start(binary, folder, section, count).map(Self::Several);
+        }
+        let server = Server::launch(Start {
+            binary,
+            folder,
+            address: &free_address()?,
+            level: "info",
+            driver: section,
+            more: "",
+            tls: None,
+        })?;
+        Ok(Self::One(server))
+    }
+
+    fn address(&self) -> &str {
+        match self {
+            Self::One(server) => &server.address,
+            Self::Several(replicas) => &replicas.front.address,
+        }
+    }
+
+    fn print_logs(&self) {
+        match self {
+            Self::One(server) => server.print_log(),
+            Self::Several(replicas) => replicas.print_logs(),
+        }
+    }
 }
 
 /// The S3 of the tests of `storage-s3`, in a process of its own.

@@ -74,6 +74,11 @@ static COMMANDS: &[Command] = &[
         options: &[
             valued("--storage", "KIND", "what to store on, if not files: s3"),
             valued(
+                "--replicas",
+                "N",
+                "so many servers on the bucket, behind nginx",
+            ),
+            valued(
                 "--results",
                 "DIR",
                 "where its reports go (target/conformance)",

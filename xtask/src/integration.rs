@@ -16,6 +16,7 @@ mod login;
 mod nginx;
 mod podman;
 mod proxy;
+mod replicas;
 mod s3;
 mod skopeo;
 mod swap;
@@ -29,6 +30,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use self::fixture::Fixture;
+pub(crate) use self::nginx::Front;
 use self::tools::Tool;
 use crate::flags::Args;
 use crate::server::{Profile, binary};
@@ -127,6 +129,18 @@ static CLIENTS: &[Client] = &[
         tools: &[&tools::MINIO, &tools::CURL],
         part: Part::Extra,
         run: faults::run,
+    },
+    Client {
+        name: "replicas",
+        tools: &[
+            &tools::MINIO,
+            &tools::NGINX,
+            &tools::CURL,
+            &tools::SKOPEO,
+            &tools::PODMAN,
+        ],
+        part: Part::Core,
+        run: replicas::run,
     },
     Client {
         name: "swap-2",

@@ -20,6 +20,7 @@ mod http;
 mod image;
 mod integration;
 mod package;
+mod replicas;
 mod s3;
 mod server;
 mod sh;

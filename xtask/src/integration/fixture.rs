@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::digest::digest;
 use crate::http::{Answer, Connection};
 use crate::image::{Descriptor, INDEX, Layout, MANIFEST};
+use crate::replicas::Replicas;
 use crate::server::{Server, Start, free_address};
 use crate::sh::TempDir;
 
@@ -21,6 +22,8 @@ pub(super) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
 pub(super) struct Fixture {
     // Ends before the folder goes.
     pub(super) server: Server,
+    /// What else is on its bucket, and what hands on requests to all of them.
+    others: Option<Replicas>,
     /// What the server was started from.
     pub(super) binary: PathBuf,
     /// Named `one`, `two` and `both`, the last an index of the others.
@@ -49,6 +52,28 @@ impl Fixture {
             more: "",
             tls: None,
         })?;
+        Self::of(binary, folder, server, None)
+    }
+
+    /// So many servers on the bucket of this section, behind one address.
+    pub(super) fn of_replicas(
+        binary: &Path,
+        name: &str,
+        section: &str,
+        count: usize,
+    ) -> Result<Self> {
+        let folder = TempDir::new(name)?;
+        let mut replicas = Replicas::start(binary, folder.path(), section, count)?;
+        let server = replicas.servers.remove(0);
+        Self::of(binary, folder, server, Some(replicas))
+    }
+
+    fn of(
+        binary: &Path,
+        folder: TempDir,
+        server: Server,
+        others: Option<Replicas>,
+    ) -> Result<Self> {
         let mut images = Layout::create(folder.path().join("images"))?;
         let one = images.image(10, "amd64", &[64 << 10, 1 << 20])?;
         let two = images.image(20, "arm64", &[100, 300 << 10])?;
@@ -58,6 +83,7 @@ impl Fixture {
         }
         Ok(Self {
             server,
+            others,
             binary: binary.to_owned(),
             images,
             one,
@@ -69,7 +95,14 @@ impl Fixture {
     }
 
     pub(super) fn address(&self) -> &str {
-        &self.server.address
+        let front = self.others.as_ref().map(|others| &others.front);
+        front.map_or(&self.server.address, |front| &front.address)
+    }
+
+    /// Shows what all the servers had to say.
+    pub(super) fn print_logs(&self) {
+        self.server.print_log();
+        self.others.iter().for_each(Replicas::print_logs);
     }
 
     /// A folder for one client.

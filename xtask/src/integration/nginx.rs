@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use self::client::{PASSWORD, Trusting, USER};
-pub(super) use self::front::{Front, has_streams};
+pub(crate) use self::front::Front;
+pub(super) use self::front::has_streams;
 use super::fixture::Fixture;
 use super::step;
 use crate::image::Layout;

@@ -15,11 +15,12 @@ const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 /// What nginx would keep in folders of the system.
 const TEMPORARY: [&str; 5] = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
 
-pub(in super::super) struct Front {
+#[derive(Debug)]
+pub(crate) struct Front {
     // Ends with us.
     _daemon: Daemon,
     /// Where clients connect to.
-    pub(in super::super) address: String,
+    pub(crate) address: String,
     log: PathBuf,
 }
 
@@ -55,6 +56,13 @@ impl Front {
         Self::listen(folder, address, &text)
     }
 
+    /// Starts it with what stands in a file of its own below `http`, which has it listen at this
+    /// address.
+    pub(crate) fn listen_with(folder: &Path, address: String, included: &str) -> Result<Self> {
+        let block = format!("http {{\n{}{included}\n}}\n", temporary(folder));
+        Self::listen(folder, address, &block)
+    }
+
     /// Starts it with a block that has it listen at this address.
     pub(in super::super) fn listen(folder: &Path, address: String, block: &str) -> Result<Self> {
         let file = folder.join("nginx.conf");
@@ -76,7 +84,7 @@ impl Front {
     }
 
     /// What it has said.
-    pub(super) fn log(&self) -> Result<String> {
+    pub(crate) fn log(&self) -> Result<String> {
         Ok(fs::read_to_string(&self.log)?)
     }
 }
