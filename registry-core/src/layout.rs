@@ -1,14 +1,18 @@
 //! Typed keys of a store and the paths of distribution's tree; the only maker of paths.
 //!
 //! What distribution needs to serve an image is written exactly as it would write it. All else
-//! lives where distribution never looks: `uploads/` and `gc/` beside `blobs/` and `repositories/`,
-//! and names with a leading `_` inside a repository, which no repository component can have.
+//! lives where distribution never looks: `uploads/`, `gc/` and `_index/` beside `blobs/` and
+//! `repositories/`, and names with a leading `_` inside a repository, which no repository component can have.
+
+mod catalog;
 
 use std::fmt;
 
 use crate::digest::{Algorithm, Digest};
 use crate::name::{RepositoryName, Tag};
 use crate::storage::{RetiredId, UploadId};
+
+pub use self::catalog::{catalog_name, catalog_start};
 
 /// Everything below the root of a store lies under this.
 const V2: &str = "docker/registry/v2";
@@ -82,6 +86,11 @@ pub enum Key {
     UploadSecret,
     /// A retired copy of a blob. Ours.
     Retired(Digest, RetiredId),
+    /// That there is, or was, a repository of this name, for stores whose directories are dear to
+    /// walk. Ours.
+    CatalogEntry(RepositoryName),
+    /// That every repository has its entry. Ours.
+    CatalogComplete,
 }
 
 /// One directory of the tree.
@@ -106,6 +115,8 @@ pub enum Dir {
     Tag(RepositoryName, Tag),
     /// The referrers of a subject.
     Referrers(RepositoryName, Digest),
+    /// The referrers of all subjects, and what the scan has seen.
+    AllReferrers(RepositoryName),
     /// The uploads that distribution has begun in a repository.
     ForeignUploads(RepositoryName),
     /// All uploads.
@@ -116,6 +127,8 @@ pub enum Dir {
     Trash,
     /// The retired copies of one digest.
     RetiredCopies(Digest),
+    /// The entries of all repositories.
+    Catalog,
 }
 
 /// Directories in a repository that make it one: distribution 2.8 lists what has `_layers`, 3.x
@@ -187,6 +200,10 @@ impl Key {
             } => format!("{V2}/uploads/{upload}/piece-{sequence:016x}-{writer:032x}"),
             Self::UploadSecret => format!("{V2}/uploads/_key"),
             Self::Retired(digest, id) => format!("{}/{id}", Dir::RetiredCopies(*digest).path()),
+            Self::CatalogEntry(name) => {
+                format!("{}/{}", Dir::Catalog.path(), catalog::component(name))
+            }
+            Self::CatalogComplete => format!("{V2}/_index/_complete"),
         };
         StorePath(text.into())
     }
@@ -224,6 +241,8 @@ impl Key {
                 let digest = Digest::from_hex(algorithm.parse().ok()?, hex).ok()?;
                 Some(Self::Retired(digest, id.parse().ok()?))
             }
+            ["_index", "catalog", entry] => catalog_name(entry).map(Self::CatalogEntry),
+            ["_index", "_complete"] => Some(Self::CatalogComplete),
             _ => None,
         }
     }
@@ -279,12 +298,14 @@ impl Dir {
                 subject.hex()
             ),
             Self::ForeignUploads(name) => format!("{V2}/repositories/{name}/_uploads"),
+            Self::AllReferrers(name) => format!("{V2}/repositories/{name}/_referrers"),
             Self::Uploads => format!("{V2}/uploads"),
             Self::Upload(id) => format!("{V2}/uploads/{id}"),
             Self::Trash => format!("{V2}/gc"),
             Self::RetiredCopies(digest) => {
                 format!("{V2}/gc/{}/{}", digest.algorithm(), digest.hex())
             }
+            Self::Catalog => format!("{V2}/_index/catalog"),
         };
         StorePath(text.into())
     }

@@ -46,6 +46,8 @@ fn key() -> impl Strategy<Value = Key> {
         }),
         Just(Key::UploadSecret),
         (digest(), any::<u128>()).prop_map(|(digest, id)| Key::Retired(digest, RetiredId::new(id))),
+        name().prop_map(Key::CatalogEntry),
+        Just(Key::CatalogComplete),
     ]
 }
 

@@ -59,6 +59,7 @@ impl Repository {
             .linked(digest)
             .await?
             .ok_or(RegistryError::BlobUnknown(*digest))?;
+        self.inner.heal_catalog(&self.name);
         Ok(BlobInfo {
             digest: *digest,
             size: stat.1.size,
@@ -97,6 +98,7 @@ impl Repository {
             None => self.open_target(digest, &target, range).await?,
         };
         self.inner.sightings.add(*digest, &self.name);
+        self.inner.heal_catalog(&self.name);
         self.emit(self.event(EventAction::Pull).target(*digest, None, None));
         Ok(content)
     }

@@ -52,6 +52,18 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Runs something beside whoever began it, and does not wait for it.
+    pub(super) fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let running = self.changes.begin();
+        let task = async move {
+            work.await;
+            drop(running);
+        };
+        drop(tokio::spawn(task.in_current_span()));
+    }
+}
+
 impl Registry {
     /// Waits until no change is going on: what was begun for requests that have gone since, too.
     pub async fn drained(&self) {

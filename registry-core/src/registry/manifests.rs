@@ -39,6 +39,7 @@ impl Repository {
             .revision(&digest)
             .await?
             .ok_or_else(|| self.unknown(reference))?;
+        self.inner.heal_catalog(&self.name);
         let mut event = self.event(EventAction::Pull);
         event = event.target(
             digest,

@@ -1,6 +1,7 @@
 //! The semantics of a registry, once for every driver.
 
 mod aside;
+mod batches;
 mod blobs;
 mod catalog;
 mod changes;
@@ -117,6 +118,7 @@ struct Inner {
     manifests: ManifestCache,
     types: Cache<Digest, Arc<BodyTypes>>,
     scans: referrers::Scans,
+    index: catalog::Index,
 }
 
 /// Bytes of manifests kept in memory.
@@ -174,6 +176,7 @@ impl Registry {
             manifests: manifest_cache(),
             types: Cache::new(20_000),
             scans: referrers::Scans::default(),
+            index: catalog::Index::default(),
             options,
         })))
     }

@@ -249,6 +249,9 @@ impl Repository {
         key: &Key,
         target: &Digest,
     ) -> Result<Option<Version>, StorageError> {
+        if matches!(key, Key::Layer(..) | Key::Revision(..)) {
+            self.inner.enter_catalog(&self.name).await?;
+        }
         let (path, value) = (key.path(), link_content(target));
         match self
             .inner

@@ -1,5 +1,6 @@
 //! Who refers to a subject: records made on push, and a scan for what distribution has pushed.
 
+mod caught;
 mod computed;
 mod scan;
 
@@ -20,6 +21,9 @@ use crate::storage::{Durability, ListQuery, PutMode, StorageError};
 
 /// Bytes of descriptors in one page: clients take an answer of more than 4 MiB for none.
 const PAGE_BYTES: usize = 2 << 20;
+
+/// Records that are read side by side.
+const SIDE_BY_SIDE: usize = 16;
 
 /// A page of referrers.
 #[derive(Clone, Debug)]
@@ -51,7 +55,7 @@ impl Repository {
         n: Option<usize>,
         last: Option<Digest>,
     ) -> Result<ReferrersPage, RegistryError> {
-        let mut digests = match self.settle_referrers().await? {
+        let digests = match self.settle_referrers().await? {
             Source::Records => self.recorded_referrers(subject, last),
             Source::Manifests(stamps) => self.computed_referrers(stamps, *subject, last),
         };
@@ -60,8 +64,11 @@ impl Repository {
             next: last,
         };
         let (mut bytes, limit) = (0, n.unwrap_or(usize::MAX));
-        while let Some(digest) = digests.try_next().await? {
-            let Some((referrer, size)) = self.referrer(subject, &digest).await? else {
+        let look = async |digest| Ok((digest, self.referrer(subject, &digest).await?));
+        let ahead = SIDE_BY_SIDE.min(limit.saturating_add(1));
+        let mut looks = std::pin::pin!(digests.map_ok(look).try_buffered(ahead));
+        while let Some((digest, found)) = looks.try_next().await? {
+            let Some((referrer, size)) = found else {
                 continue;
             };
             let kind = referrer.artifact_type.as_deref().unwrap_or_default();
@@ -130,17 +137,21 @@ impl Repository {
         key.path()
     }
 
+    fn referrer_record(manifest: &Manifest) -> Bytes {
+        let wire = Wire {
+            form: 1,
+            referrer: manifest.referrer(),
+        };
+        Bytes::from(serde_json::to_vec(&wire).unwrap_or_default())
+    }
+
     /// Writes the record of one referrer.
     pub(super) async fn put_referrer(
         &self,
         manifest: &Manifest,
         subject: &Digest,
     ) -> Result<(), StorageError> {
-        let wire = Wire {
-            form: 1,
-            referrer: manifest.referrer(),
-        };
-        let value = Bytes::from(serde_json::to_vec(&wire).unwrap_or_default());
+        let value = Self::referrer_record(manifest);
         let path = self.referrer_path(subject, manifest.digest());
         let put = self
             .inner

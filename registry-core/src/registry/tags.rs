@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 
+use super::batches::{Batch, Batches};
 use super::ordered::PlainOrder;
 use super::{Page, PageRequest, Repository};
 use crate::error::RegistryError;
@@ -21,27 +22,45 @@ impl Repository {
         let query = ListQuery::children(Dir::Tags(self.name.clone()).path())
             .holding(CURRENT_LINK)
             .after(order.listing_after());
-        let mut listing = self.inner.records.list(query);
-        while wanted.is_none_or(|wanted| tags.len() < wanted) {
-            let Some(entry) = listing.next().await else {
-                break;
-            };
-            let entry = entry?;
-            let Ok(tag) = entry.name().parse::<Tag>() else {
-                continue;
-            };
-            let (ask, now) = order.take(tag.as_str());
-            for cut in ask {
-                if let Some(early) = self.existing_tag(&cut).await? {
-                    tags.push(early);
+        let mut batches = Batches::new(&*self.inner.records, query, wanted);
+        while wanted.is_none_or(|wanted| tags.len() < wanted)
+            && let Some(batch) = batches.next().await?
+        {
+            let listed = batch.directories().filter_map(|name| name.parse().ok());
+            for tag in listed {
+                if wanted.is_some_and(|wanted| tags.len() >= wanted) {
+                    break;
                 }
+                self.take_tag(tag, &batch, &mut order, &mut tags).await?;
             }
-            tags.extend(now.then_some(tag));
         }
         if tags.is_empty() && !self.exists().await? {
             return Err(RegistryError::NameUnknown(self.name.clone()));
         }
+        self.inner.heal_catalog(&self.name);
         Ok(Page::cut(tags, request.n))
+    }
+
+    /// The tag, if its turn has come, behind those that the listing brings too late.
+    async fn take_tag(
+        &self,
+        tag: Tag,
+        batch: &Batch,
+        order: &mut PlainOrder,
+        tags: &mut Vec<Tag>,
+    ) -> Result<(), StorageError> {
+        let (ask, now) = order.take(tag.as_str());
+        for cut in ask {
+            // Mostly its own turn comes soon, in the same batch.
+            let early = match batch.holds(&cut) {
+                Some(true) => cut.parse().ok(),
+                Some(false) => None,
+                None => self.existing_tag(&cut).await?,
+            };
+            tags.extend(early);
+        }
+        tags.extend(now.then_some(tag));
+        Ok(())
     }
 
     async fn existing_tag(&self, text: &str) -> Result<Option<Tag>, StorageError> {
@@ -58,15 +77,20 @@ impl Repository {
     }
 }
 
+/// Names with a `_` in front that may come before a mark.
+const UNDERSCORED: usize = 16;
+
 impl super::Inner {
     /// Whether a directory has one of the marks of a repository. Only names with a `_` in front
-    /// are looked at, of which there are few.
+    /// are looked at, of which there are few, and a mark is among the first.
     pub(super) async fn is_repository(
         &self,
         name: &crate::name::RepositoryName,
     ) -> Result<bool, StorageError> {
         let before_marks = Some("_".to_owned());
-        let query = ListQuery::children(Dir::Repository(name.clone()).path()).after(before_marks);
+        let query = ListQuery::children(Dir::Repository(name.clone()).path())
+            .after(before_marks)
+            .limit(UNDERSCORED);
         let mut listing = self.records.list(query);
         while let Some(entry) = listing.next().await {
             let entry = entry?;

@@ -193,6 +193,11 @@ pub struct Guarantees {
     /// No other process changes this store while it is open, so that what was read stays
     /// true until this process changes it.
     pub exclusive: bool,
+    /// A look at each directory of a walk costs a request to somewhere else, and no
+    /// [`stamp`](super::RecordStore::stamp) tells that one has changed. Core then keeps an index of
+    /// the repositories in the store, and looks once in each process at what others may have done
+    /// to the records that tell of referrers.
+    pub distant: bool,
 }
 
 impl Guarantees {
@@ -202,6 +207,7 @@ impl Guarantees {
         Self {
             conditional_writes: true,
             exclusive: true,
+            distant: false,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod failing;
 pub mod faults;
 pub(crate) mod image;
 pub mod interleaving;
+pub mod lists;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
@@ -137,6 +138,33 @@ macro_rules! __storage_collections {
         async fn $test() {
             let (storage, _keep) = $open().await;
             $crate::testing::collecting::$test(&storage).await;
+        }
+    )+};
+}
+
+/// Stamps out what pages of tags and repositories show, over any store. `$open` is what
+/// [`storage_conformance!`](crate::storage_conformance) takes.
+#[macro_export]
+macro_rules! storage_lists {
+    ($open:ident) => {
+        $crate::__storage_lists! { $open:
+            pages_of_tags_are_in_plain_order,
+            pages_of_repositories_are_in_plain_order,
+            what_another_wrote_or_took_away_shows_after_the_next_access,
+            a_question_for_what_is_not_there_makes_no_repository,
+            processes_that_build_an_index_at_once_agree,
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __storage_lists {
+    ($open:ident: $($test:ident),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            let (storage, _keep) = $open().await;
+            $crate::testing::lists::$test(&storage).await;
         }
     )+};
 }
@@ -346,6 +374,7 @@ mod tests {
             include_str!("failing/uploads.rs"),
             include_str!("failing/writers.rs"),
             include_str!("interleaving.rs"),
+            include_str!("lists.rs"),
         ];
         let stamped = include_str!("mod.rs");
         let mut seen = 0;

@@ -12,3 +12,4 @@ registry_core::storage_faults!(open);
 registry_core::storage_collection!(open);
 registry_core::storage_stamps!(open);
 registry_core::storage_interleavings!(open, usize::MAX);
+registry_core::storage_lists!(open);

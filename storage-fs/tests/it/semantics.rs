@@ -23,3 +23,4 @@ registry_core::storage_faults!(fresh);
 registry_core::storage_collection!(fresh);
 registry_core::storage_stamps!(fresh);
 registry_core::storage_interleavings!(fresh, SCHEDULES);
+registry_core::storage_lists!(fresh);

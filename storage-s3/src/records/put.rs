@@ -60,6 +60,7 @@ impl Writers {
     pub(crate) fn guarantees(&self) -> Guarantees {
         let mut guarantees = Guarantees::default();
         guarantees.conditional_writes = self.enforced;
+        guarantees.distant = true;
         guarantees
     }
 

@@ -27,3 +27,4 @@ async fn fresh() -> (Storage, S3Server) {
 registry_core::storage_conformance!(fresh);
 registry_core::storage_collection!(fresh);
 registry_core::storage_faults!(fresh);
+registry_core::storage_lists!(fresh);

@@ -4,10 +4,12 @@
 mod abandoned;
 mod answers;
 mod blobs;
+mod collection;
 mod conformance;
 mod held;
 mod large;
 mod lengths;
+mod lists;
 mod odd;
 mod policy;
 mod records;

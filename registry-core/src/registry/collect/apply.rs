@@ -58,6 +58,13 @@ impl Registry {
                 .await?;
         }
         self.empty_trash(options, &mut collected, observer).await?;
+        if inner.records.guarantees().distant && !options.dry_run {
+            if options.offline {
+                self.remove_dangling(&marked, options, now, &mut collected, observer)
+                    .await?;
+            }
+            collected.entries = inner.sweep_index(options.offline).await?;
+        }
         Ok(collected)
     }
 
@@ -139,7 +146,7 @@ impl Registry {
                 Fate::Restore(_) => {
                     collected.restored.add(copy.size);
                     if !options.dry_run {
-                        self.0.bring_back(copy).await?;
+                        self.0.give_back(copy, &plan).await?;
                     }
                 }
                 Fate::Purge { .. } => {
@@ -154,17 +161,36 @@ impl Registry {
         }
         observer(purging(of, of, collected));
         // On an object store a pull must not meet a moment without its link.
-        let alone = options.offline || self.0.records.guarantees().exclusive;
+        let guarantees = self.0.records.guarantees();
+        let alone = guarantees.exclusive || options.offline && !guarantees.distant;
         if alone && !options.dry_run && !purged.is_empty() {
-            self.remove_links(&purged, options, now, collected, observer)
+            let gone = |digest: &Digest| purged.contains(digest);
+            self.remove_links(&gone, options, now, collected, observer)
                 .await?;
         }
         Ok(())
     }
 
+    /// The links of all that is gone for good: collections beside which others wrote have left them.
+    async fn remove_dangling(
+        &self,
+        marked: &Marked,
+        options: &CollectOptions,
+        now: SystemTime,
+        collected: &mut Collected,
+        observer: &mut Observer<'_>,
+    ) -> Result<(), RegistryError> {
+        let copies = self.0.blobs.list_retired().map_ok(|copy| copy.digest);
+        let trash: HashSet<Digest> = copies.try_collect().await?;
+        let gone = |digest: &Digest| marked.marks.why(digest).is_none() && !trash.contains(digest);
+        self.remove_links(&gone, options, now, collected, observer)
+            .await
+    }
+
+    /// Of these, the links of those that have no bytes.
     async fn remove_links(
         &self,
-        purged: &HashSet<Digest>,
+        gone: &(dyn Fn(&Digest) -> bool + Sync),
         options: &CollectOptions,
         now: SystemTime,
         collected: &mut Collected,
@@ -175,8 +201,8 @@ impl Registry {
         observer(unlinking(repositories, collected));
         while let Some(name) = walk.next(self).await? {
             let layers = self.0.layers(&name);
-            let purged = layers.try_filter(|digest| ready(purged.contains(digest)));
-            let digests: Vec<Digest> = purged.try_collect().await?;
+            let layers = layers.try_filter(|digest| ready(gone(digest)));
+            let digests: Vec<Digest> = layers.try_collect().await?;
             for digest in digests {
                 if self.0.remove_link(&name, &digest, options, now).await? {
                     observer(Seen::Link(&name, &digest));
@@ -249,6 +275,17 @@ impl Inner {
         }
     }
 
+    /// The same; and where that leaves the copy in the trash, it goes once no delete that relies on
+    /// it can still come.
+    async fn give_back(&self, copy: &Retired, plan: &Plan<'_>) -> Result<(), StorageError> {
+        let _alone = self.digests.exclusive(&copy.digest).await;
+        match self.blobs.restore(&copy.digest).await {
+            Ok(_) if plan.age(copy.since) >= plan.quarantine => self.blobs.purge(copy).await,
+            Ok(_) | Err(StorageError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn purge(&self, copy: &Retired) -> Result<(), StorageError> {
         let _alone = self.digests.exclusive(&copy.digest).await;
         self.blobs.purge(copy).await
@@ -262,15 +299,19 @@ impl Inner {
         now: SystemTime,
     ) -> Result<bool, StorageError> {
         let _alone = self.digests.exclusive(digest).await;
-        match self.blobs.stat(digest).await {
-            Ok(_) => return Ok(false),
-            Err(StorageError::NotFound) => {}
-            Err(error) => return Err(error),
-        }
         let path = Key::Layer(name.clone(), *digest).path();
         let Some(record) = self.records.get(&path).await? else {
             return Ok(false);
         };
+        // distribution has links of other digests lead to the one that it computed.
+        let target = crate::layout::parse_link(&record.value);
+        for one in [Some(*digest), target].into_iter().flatten() {
+            match self.blobs.stat(&one).await {
+                Ok(_) => return Ok(false),
+                Err(StorageError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let age = now.duration_since(record.modified).unwrap_or_default();
         if age < options.grace {
             return Ok(false);

@@ -81,7 +81,7 @@ pub struct Amount {
 }
 
 impl Amount {
-    fn add(&mut self, bytes: u64) {
+    pub(in crate::registry) fn add(&mut self, bytes: u64) {
         self.count += 1;
         self.bytes += bytes;
     }
@@ -113,4 +113,6 @@ pub struct Collected {
     pub untagged: u64,
     /// Links of blobs that were destroyed.
     pub links: u64,
+    /// Entries of repositories that are gone, in a store with an index of them.
+    pub entries: u64,
 }

@@ -58,9 +58,12 @@ pub(super) type Stamps = Vec<String>;
 
 /// The marker of a finished scan.
 #[derive(Serialize, Deserialize)]
-struct Marker {
-    form: u32,
-    stamps: Stamps,
+pub(super) struct Marker {
+    pub(super) form: u32,
+    pub(super) stamps: Stamps,
+    /// Where nothing has stamps: all that was linked until then was seen, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<u64>,
 }
 
 /// A push between its revision and its record. Dropped before it is done, the records may lack
@@ -98,7 +101,7 @@ impl Drop for Writing {
 
 /// When a scan began, or a look at its marker.
 #[derive(Clone, Copy)]
-struct Begun(u64);
+pub(super) struct Begun(u64);
 
 impl Scans {
     pub(in crate::registry) fn writing(&self, name: &RepositoryName) -> Writing {
@@ -123,17 +126,17 @@ impl Scans {
         self.reading.exclusive(name).await
     }
 
-    fn begin(&self) -> Begun {
+    pub(super) fn begin(&self) -> Begun {
         Begun(self.known().unfinished)
     }
 
-    fn valid(&self, name: &RepositoryName) -> Option<Stamps> {
+    pub(super) fn valid(&self, name: &RepositoryName) -> Option<Stamps> {
         let known = self.known();
         known.states.get(name).and_then(|state| state.valid.clone())
     }
 
     /// Says whether it is so: not if a push has failed since.
-    fn set_valid(&self, name: &RepositoryName, stamps: Stamps, begun: Begun) -> bool {
+    pub(super) fn set_valid(&self, name: &RepositoryName, stamps: Stamps, begun: Begun) -> bool {
         let mut known = self.known();
         if known.unfinished != begun.0 {
             return false;
@@ -172,11 +175,20 @@ impl Repository {
         let Some((_, stamps)) = self.unsettled().await? else {
             return Ok(Source::Records);
         };
+        let distant = self.inner.records.guarantees().distant;
         if self.inner.options.read_only {
-            return Ok(Source::Manifests(stamps));
+            return match distant && self.catch_up().await? {
+                true => Ok(Source::Records),
+                false => Ok(Source::Manifests(stamps)),
+            };
         }
         let this = self.clone();
-        let settling = async move { this.settle(stamps.is_some()).await };
+        let settling = async move {
+            match distant {
+                true => this.catch_up().await.map(drop),
+                false => this.settle(stamps.is_some()).await,
+            }
+        };
         self.inner.finish(settling).await?;
         Ok(Source::Records)
     }
@@ -185,10 +197,14 @@ impl Repository {
     async fn unsettled(&self) -> Result<Option<(Begun, Option<Stamps>)>, StorageError> {
         let scans = &self.inner.scans;
         let known = scans.valid(&self.name);
-        if known.is_some() && self.inner.records.guarantees().exclusive {
+        let guarantees = self.inner.records.guarantees();
+        if known.is_some() && (guarantees.exclusive || guarantees.distant) {
             return Ok(None);
         }
         let begun = scans.begin();
+        if guarantees.distant {
+            return Ok(Some((begun, None)));
+        }
         let stamps = self.settled_stamps().await?;
         if let Some(stamps) = &stamps
             && (known.as_ref() == Some(stamps) || self.marked(stamps).await?)
@@ -238,10 +254,15 @@ impl Repository {
     }
 
     async fn marked(&self, stamps: &Stamps) -> Result<bool, StorageError> {
+        let marker = self.marker().await?;
+        Ok(marker.is_some_and(|marker| marker.until.is_none() && marker.stamps == *stamps))
+    }
+
+    pub(super) async fn marker(&self) -> Result<Option<Marker>, StorageError> {
         let path = Key::ReferrersScanned(self.name.clone()).path();
         let record = self.inner.records.get(&path).await?;
         let marker = record.and_then(|record| serde_json::from_slice::<Marker>(&record.value).ok());
-        Ok(marker.is_some_and(|marker| marker.form == 1 && marker.stamps == *stamps))
+        Ok(marker.filter(|marker| marker.form == 1))
     }
 
     /// Where there is nothing scanned, nothing is marked: a question must not make a repository.
@@ -249,8 +270,17 @@ impl Repository {
         if !self.inner.is_repository(&self.name).await? {
             return Ok(());
         }
+        let marker = Marker {
+            form: 1,
+            stamps,
+            until: None,
+        };
+        self.put_marker(&marker).await
+    }
+
+    pub(super) async fn put_marker(&self, marker: &Marker) -> Result<(), StorageError> {
         let path = Key::ReferrersScanned(self.name.clone()).path();
-        let value = serde_json::to_vec(&Marker { form: 1, stamps }).unwrap_or_default();
+        let value = serde_json::to_vec(marker).unwrap_or_default();
         let (mode, durability) = (PutMode::Replace, Durability::Volatile);
         let _ = self
             .inner

@@ -70,6 +70,12 @@ impl Control {
         self.shared.state().from = Some((n, fault));
     }
 
+    /// Lets the next call of this name go wrong whose subject contains `part`, beside others that may
+    /// be made in any order. What is said of numbers comes first.
+    pub fn on_next(&self, name: &'static str, part: &str, fault: Fault) {
+        self.shared.state().next = Some((name, part.to_owned(), fault));
+    }
+
     /// Stops call number `n` before it is begun, until it is released.
     pub fn pause_before(&self, n: usize) -> Pause {
         let gate = Arc::new(Gate::default());
@@ -167,8 +173,18 @@ struct State {
     calls: Vec<Call>,
     faults: BTreeMap<usize, Fault>,
     from: Option<(usize, Fault)>,
+    next: Option<(&'static str, String, Fault)>,
     pauses: BTreeMap<usize, Arc<Gate>>,
     stalled: Arc<Gate>,
+}
+
+impl State {
+    fn take_next(&mut self, name: &str, subject: &str) -> Option<Fault> {
+        let meets = |next: &mut (&'static str, String, Fault)| {
+            next.0 == name && subject.contains(next.1.as_str())
+        };
+        self.next.take_if(meets).map(|(_, _, fault)| fault)
+    }
 }
 
 /// How a call goes on that was not refused.
@@ -203,6 +219,7 @@ impl Shared {
             let later = state.from.filter(|(from, _)| n >= *from);
             let fault = state.faults.get(&n).copied();
             let fault = fault.or(later.map(|(_, fault)| fault));
+            let fault = fault.or_else(|| state.take_next(name, subject));
             let pause = state.pauses.get(&n).cloned();
             (fault, pause, Arc::clone(&state.stalled))
         };

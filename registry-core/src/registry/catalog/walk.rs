@@ -1,54 +1,17 @@
-//! All repositories, in plain byte order, a page at a time, by a walk of the directories that
-//! reads no more than the page needs.
+//! A walk over the directories above and below repositories, a batch at a time.
 
 use futures_util::StreamExt;
 
-use super::ordered::PlainOrder;
-use super::{Page, PageRequest, Registry};
-use crate::error::RegistryError;
 use crate::layout::Dir;
 use crate::name::RepositoryName;
-use crate::rules::Grant;
+use crate::registry::Registry;
 use crate::storage::{ListQuery, RecordEntry, StorageError};
 
 /// Directory entries asked for at once.
 const BATCH: usize = 256;
 
-impl Registry {
-    /// Repositories after `last` that the caller may pull from, at most `n`.
-    ///
-    /// # Errors
-    /// Faults of the store.
-    pub async fn catalog(
-        &self,
-        grant: &Grant,
-        request: &PageRequest,
-    ) -> Result<Page<RepositoryName>, RegistryError> {
-        let wanted = request.n.map(|n| n.saturating_add(1));
-        let may = |name: &RepositoryName| grant.may_see(name);
-        let mut names: Vec<RepositoryName> = Vec::new();
-        let mut order = PlainOrder::new(request.last.clone());
-        let mut walk = Walk::new(request.last.as_deref());
-        while wanted.is_none_or(|wanted| names.len() < wanted) {
-            let Some(directory) = walk.next(self).await? else {
-                break;
-            };
-            let (ask, now) = order.take(directory.as_str());
-            let early = ask
-                .iter()
-                .filter_map(|cut| cut.parse::<RepositoryName>().ok());
-            for name in early.chain(now.then_some(directory)) {
-                if may(&name) && self.0.is_repository(&name).await? {
-                    names.push(name);
-                }
-            }
-        }
-        Ok(Page::cut(names, request.n))
-    }
-}
-
 /// Walks the directories above and below repositories in the order of `name/`.
-pub(super) struct Walk {
+pub(in crate::registry) struct Walk {
     last: Option<String>,
     stack: Vec<Level>,
 }
@@ -103,7 +66,7 @@ impl Level {
 }
 
 impl Walk {
-    pub(super) fn new(last: Option<&str>) -> Self {
+    pub(in crate::registry) fn new(last: Option<&str>) -> Self {
         let first = last.map(|last| last.split('/').next().unwrap_or_default().to_owned());
         Self {
             last: last.map(str::to_owned),
@@ -112,7 +75,7 @@ impl Walk {
     }
 
     /// The next directory whose name a repository could have.
-    pub(super) async fn next(
+    pub(in crate::registry) async fn next(
         &mut self,
         registry: &Registry,
     ) -> Result<Option<RepositoryName>, StorageError> {
