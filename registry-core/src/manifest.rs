@@ -84,6 +84,8 @@ pub struct Needs {
     pub digest: AnyDigest,
     /// As what.
     pub role: Role,
+    /// How many bytes it has, by its descriptor, which nobody has compared.
+    pub size: Option<u64>,
 }
 
 /// As what a manifest refers to something.
@@ -322,8 +324,11 @@ fn references(body: &Body) -> (Vec<Needs>, bool) {
                 role
             };
             if seen.insert((digest, role == Role::Foreign)) {
-                let digest = digest.clone();
-                needs.push(Needs { digest, role });
+                needs.push(Needs {
+                    digest: digest.clone(),
+                    role,
+                    size: descriptor.size.and_then(|size| size.try_into().ok()),
+                });
             }
         }
     }

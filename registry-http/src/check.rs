@@ -14,7 +14,7 @@ use registry_core::storage::{Obstacle, OpenMode, Storage, Survey};
 
 use tokio::net::UnixStream;
 
-pub(crate) use self::report::Report;
+pub(crate) use self::report::{Report, meaning, printable};
 pub(crate) use self::rights::Question;
 use crate::accept::{Listener, UnixSocket};
 use crate::ambient::{ambient, probe};

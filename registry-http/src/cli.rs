@@ -22,6 +22,7 @@ use crate::certificate::{self, CertificateArguments};
 use crate::check::{CheckArguments, Question, Report};
 use crate::collect::{self, CollectArguments};
 use crate::config::{Config, LogLevel, Source};
+use crate::fsck::{self, FsckArguments};
 #[cfg(feature = "htpasswd")]
 use crate::htpasswd;
 use crate::image::{self, Called, Next};
@@ -86,6 +87,17 @@ enum Command {
         /// writing to it, but for a dry run
         config: Option<PathBuf>,
     },
+    /// Read every blob and manifest, and tell what is missing, cut short or rotten
+    ///
+    /// Ends with 0 if nothing is, and with 1 if something is or not everything could be read. Nothing
+    /// is changed, so it may run beside a server; what is being pushed or deleted meanwhile may then be
+    /// told wrongly.
+    Fsck {
+        #[command(flatten)]
+        arguments: FsckArguments,
+        /// Configuration of the store, else REGISTRY_CONFIGURATION_PATH names it
+        config: Option<PathBuf>,
+    },
     /// There are no completions for shells in this release
     #[command(hide = true)]
     Completion {
@@ -101,6 +113,7 @@ enum Work {
     Serve,
     Check(CheckArguments, Question),
     Collect(CollectArguments),
+    Fsck(FsckArguments),
     Certificate(CertificateArguments),
     #[cfg(feature = "htpasswd")]
     Htpasswd(Vec<OsString>),
@@ -129,6 +142,7 @@ pub(crate) fn run(builder: Builder) -> ExitCode {
             check(builder, arguments, &question, &source, &variables)
         }
         Work::Collect(arguments) => collect(builder, arguments, &source, &variables),
+        Work::Fsck(arguments) => fsck(builder, arguments, &source, &variables),
         Work::Certificate(arguments) => return certificate::run(&arguments),
         #[cfg(feature = "htpasswd")]
         Work::Htpasswd(arguments) => return htpasswd::run(arguments),
@@ -193,6 +207,7 @@ fn work(
             config,
         }) => (Work::Check(arguments, question), config),
         Some(Command::GarbageCollect { arguments, config }) => (Work::Collect(arguments), config),
+        Some(Command::Fsck { arguments, config }) => (Work::Fsck(arguments), config),
         Some(Command::Certificate { arguments }) => (Work::Certificate(arguments), None),
         #[cfg(feature = "htpasswd")]
         Some(Command::Htpasswd { arguments }) => (Work::Htpasswd(arguments), None),
@@ -213,11 +228,18 @@ fn work(
     let source = named
         .or_else(variable)
         .map_or(Source::BuiltIn, Source::File);
-    if matches!((&work, &source), (Work::Collect(_), Source::BuiltIn)) {
+    let wants = match (&work, &source) {
+        (Work::Collect(_), Source::BuiltIn) => Some("garbage-collect"),
+        (Work::Fsck(_), Source::BuiltIn) => Some("fsck"),
+        _ => None,
+    };
+    if let Some(wants) = wants {
         return Err(Arguments::command().error(
             ErrorKind::MissingRequiredArgument,
-            "garbage-collect wants the configuration of the store: name its file, or set \
-             REGISTRY_CONFIGURATION_PATH; the built-in one is for `serve` alone",
+            format!(
+                "{wants} wants the configuration of the store: name its file, or set \
+                 REGISTRY_CONFIGURATION_PATH; the built-in one is for `serve` alone"
+            ),
         ));
     }
     Ok((work, source))
@@ -303,6 +325,21 @@ fn collect(
     run_unless_stopped(async move {
         let registry = builder.open_to_collect(config, arguments).await?;
         Ok(exit(collect::collect(&registry, arguments, progress).await))
+    })
+}
+
+fn fsck(
+    builder: Builder,
+    arguments: FsckArguments,
+    source: &Source,
+    variables: &[(String, String)],
+) -> Result<ExitCode, Error> {
+    let config = Config::load_to_maintain(source, variables)?;
+    let progress = arguments.progress();
+    telemetry::open(&config.log, progress.log());
+    run_unless_stopped(async move {
+        let registry = builder.open_to_fsck(config, arguments).await?;
+        Ok(exit(fsck::fsck(&registry, arguments, progress).await))
     })
 }
 

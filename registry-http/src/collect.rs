@@ -103,12 +103,21 @@ impl CollectArguments {
 /// Opens the registry of the configuration, beside no server that writes.
 pub(crate) async fn open(
     factories: &Factories,
-    mut config: Config,
+    config: Config,
     arguments: CollectArguments,
 ) -> Result<Registry, Error> {
+    open_to_maintain(factories, config, arguments.dry_run, arguments.quiet).await
+}
+
+/// The same; who only looks needs no lock, and changes nothing beside a server that has it.
+pub(crate) async fn open_to_maintain(
+    factories: &Factories,
+    mut config: Config,
+    looks: bool,
+    quiet: bool,
+) -> Result<Registry, Error> {
     probe().map_err(Error::Random)?;
-    let mode = match arguments.dry_run {
-        // It needs no lock, and changes nothing beside a server that has it.
+    let mode = match looks {
         true => OpenMode::Check,
         false => OpenMode::Collect,
     };
@@ -118,13 +127,13 @@ pub(crate) async fn open(
         if !storage.survey.in_use {
             return Err(error);
         }
-        if !arguments.quiet {
+        if !quiet {
             let error = chain(&error);
             eprintln!("registry: {error}; what is being pushed meanwhile may be told wrongly");
         }
     }
     let mut options = server::options(&mut config);
-    options.read_only = arguments.dry_run;
+    options.read_only = looks;
     // Nothing is uploaded, so the key of uploads need not be made.
     options.secret = Some(Secret::new(String::new()));
     Registry::open(storage, options)

@@ -45,6 +45,7 @@ mod error;
 mod factories;
 mod follow;
 mod framing;
+mod fsck;
 mod handlers;
 mod health;
 #[cfg(feature = "htpasswd")]

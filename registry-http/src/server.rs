@@ -38,6 +38,7 @@ use crate::collect::{self, CollectArguments};
 use crate::config::{Config, Source, UploadPurging};
 use crate::debug::{self, Debug};
 use crate::factories::Factories;
+use crate::fsck::{self, FsckArguments};
 use crate::health::{Checks, Health};
 use crate::metrics::{Metrics, measure};
 use crate::outlet::Outlet;
@@ -298,6 +299,15 @@ impl Builder {
         arguments: CollectArguments,
     ) -> Result<Registry, Error> {
         collect::open(&self.factories, config, arguments).await
+    }
+
+    /// Opens the registry of the configuration to read all of it, or to make its indexes again.
+    pub(crate) async fn open_to_fsck(
+        self,
+        config: Config,
+        arguments: FsckArguments,
+    ) -> Result<Registry, Error> {
+        fsck::open(&self.factories, config, arguments).await
     }
 
     /// Opens once what a server needs, without serving, and tells what it found; whether a server

@@ -1,7 +1,7 @@
 //! A look over the whole store for what does not fit together: what a crash of distribution, or
 //! a hand in the files, has left. Nothing is changed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::{Inner, Registry};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::layout::{Dir, Key, parse_link};
-use crate::manifest::{Manifest, Role};
+use crate::manifest::{Manifest, Needs, Role};
 use crate::name::RepositoryName;
 use crate::storage::{ListQuery, StorageError};
 
@@ -39,6 +39,12 @@ pub enum TraceKind {
     DanglingTag,
     /// An upload that distribution began and never ended.
     Upload,
+    /// A blob has fewer bytes than a manifest says, and they are not its own.
+    CutShort,
+    /// The bytes of a blob are others than its digest says.
+    Rotten,
+    /// The bytes of a blob are there and cannot be read.
+    Unreadable,
 }
 
 /// One of them.
@@ -49,6 +55,24 @@ pub struct Trace {
     pub kind: TraceKind,
     /// Where it lies, relative to the root of the store.
     pub path: String,
+    /// What more there is to say.
+    pub detail: Option<String>,
+}
+
+impl Trace {
+    /// Whether bytes that somebody may ask for are lost, and not only what a crash has left that
+    /// harms nobody. That an index names what is not here may be meant so.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self.kind {
+            TraceKind::EmptyLink
+            | TraceKind::EmptyTag
+            | TraceKind::DanglingTag
+            | TraceKind::Upload => false,
+            TraceKind::Unlinked => !matches!(Key::parse(&self.path), Some(Key::Revision(..))),
+            _ => true,
+        }
+    }
 }
 
 /// What a look came to.
@@ -67,20 +91,29 @@ pub struct Checked {
     pub complete: bool,
 }
 
-/// Is told of each trace.
-type Tell<'a> = dyn FnMut(Trace) + Send + 'a;
+/// What a look comes across.
+pub(super) enum Found<'a> {
+    /// How far it has come.
+    Progress(&'a Checked),
+    Trace(Trace),
+}
 
-struct Look<'a, 't> {
+/// Is told of each.
+type Tell<'a> = dyn FnMut(Found<'_>) + Send + 'a;
+
+pub(super) struct Look<'a, 't> {
     tell: &'a mut Tell<'t>,
-    checked: Checked,
+    pub(super) checked: Checked,
     /// Digests that the trash has a copy of, once somebody asked.
     trash: Option<HashSet<Digest>>,
+    /// Sizes of blobs by manifests, where they have fewer bytes than that.
+    pub(super) larger: HashMap<Digest, u64>,
 }
 
 /// What there is of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bytes {
-    There,
+    There(u64),
     /// A file without a byte, which it should have.
     Empty,
     /// They come back when they are asked for.
@@ -88,13 +121,23 @@ enum Bytes {
     Missing,
 }
 
-impl Look<'_, '_> {
+impl<'a, 't> Look<'a, 't> {
+    pub(super) fn new(tell: &'a mut Tell<'t>) -> Self {
+        Self {
+            tell,
+            checked: Checked::default(),
+            trash: None,
+            larger: HashMap::new(),
+        }
+    }
+
     fn found(&mut self, kind: TraceKind, path: impl Into<String>) {
         self.checked.traces += 1;
-        (self.tell)(Trace {
+        (self.tell)(Found::Trace(Trace {
             kind,
             path: path.into(),
-        });
+            detail: None,
+        }));
     }
 }
 
@@ -108,26 +151,36 @@ impl Registry {
         repositories: u64,
         tell: &mut (dyn FnMut(Trace) + Send + '_),
     ) -> Result<Checked, RegistryError> {
-        let mut look = Look {
-            tell,
-            checked: Checked::default(),
-            trash: None,
+        let mut tell = |found: Found<'_>| {
+            if let Found::Trace(trace) = found {
+                tell(trace);
+            }
         };
+        let mut look = Look::new(&mut tell);
+        self.look_over(repositories, &mut look).await?;
+        Ok(look.checked)
+    }
+
+    pub(super) async fn look_over(
+        &self,
+        repositories: u64,
+        look: &mut Look<'_, '_>,
+    ) -> Result<(), StorageError> {
         let mut walk = Walk::new(None);
         while let Some(name) = walk.next(self).await? {
             // A first push that broke off leaves nothing but its upload.
             let is_repository = self.0.is_repository(&name).await?;
             if is_repository && look.checked.repositories == repositories {
-                return Ok(look.checked);
+                return Ok(());
             }
-            self.0.check_uploads(&name, &mut look).await?;
+            self.0.check_uploads(&name, look).await?;
             if is_repository {
                 look.checked.repositories += 1;
-                self.0.check_repository(&name, &mut look).await?;
+                self.0.check_repository(&name, look).await?;
             }
         }
         look.checked.complete = true;
-        Ok(look.checked)
+        Ok(())
     }
 }
 
@@ -150,6 +203,7 @@ impl Inner {
         let mut revisions = self.revisions(name);
         while let Some(digest) = revisions.try_next().await? {
             look.checked.revisions += 1;
+            (look.tell)(Found::Progress(&look.checked));
             self.check_revision(name, digest, &mut missed, look).await?;
         }
         let mut tags = self.all_tags(name);
@@ -184,14 +238,14 @@ impl Inner {
         match self.bytes_of(&target, look).await? {
             Bytes::Missing => look.found(TraceKind::MissingManifest, key.path().as_str()),
             Bytes::Trash => {}
-            Bytes::Empty | Bytes::There => match self.peek_manifest(&target, digest).await? {
+            Bytes::Empty | Bytes::There(_) => match self.peek_manifest(&target, digest).await? {
                 None => look.found(TraceKind::UnreadableManifest, key.path().as_str()),
                 Some(manifest) => {
                     for needs in manifest.needs() {
                         if let Some(digest) = needs.digest.known()
                             && needs.role != Role::Foreign
                             && !missed.contains(digest)
-                            && self.misses(name, digest, needs.role, look).await?
+                            && self.misses(name, digest, needs, look).await?
                         {
                             missed.insert(*digest);
                         }
@@ -220,9 +274,10 @@ impl Inner {
         &self,
         name: &RepositoryName,
         digest: &Digest,
-        role: Role,
+        needs: &Needs,
         look: &mut Look<'_, '_>,
     ) -> Result<bool, StorageError> {
+        let role = needs.role;
         let revision = Key::Revision(name.clone(), *digest).path();
         if role == Role::Child && self.records.get(&revision).await?.is_some() {
             // It is looked at by itself.
@@ -238,11 +293,16 @@ impl Inner {
         let Some(target) = parse_link(&record.value) else {
             return Ok(false);
         };
-        let missing = self.bytes_of(&target, look).await? == Bytes::Missing;
-        if missing {
+        let bytes = self.bytes_of(&target, look).await?;
+        if bytes == Bytes::Missing {
             look.found(TraceKind::MissingBlob, layer.as_str());
         }
-        Ok(missing)
+        if let (Bytes::There(there), Some(size)) = (bytes, needs.size)
+            && size > there
+        {
+            look.larger.insert(target, size);
+        }
+        Ok(bytes == Bytes::Missing)
     }
 
     /// Where the link leads, if it leads anywhere.
@@ -270,7 +330,7 @@ impl Inner {
     ) -> Result<Bytes, StorageError> {
         match self.blobs.stat(digest).await {
             Ok(stat) if is_hollow(digest, stat.size) => return Ok(Bytes::Empty),
-            Ok(_) => return Ok(Bytes::There),
+            Ok(stat) => return Ok(Bytes::There(stat.size)),
             Err(StorageError::NotFound) => {}
             Err(error) => return Err(error),
         }

@@ -8,6 +8,7 @@ mod changes;
 mod check;
 mod collect;
 mod find;
+mod fsck;
 mod manifests;
 mod ordered;
 mod page;
@@ -35,6 +36,7 @@ pub use self::check::{Checked, Trace, TraceKind};
 pub use self::collect::{
     Amount, CollectOptions, Collected, Fate, Marks, Need, Observer, Plan, Progress, Seen,
 };
+pub use self::fsck::{FsckSeen, Fscked, Reindexed};
 pub use self::manifests::ServedManifest;
 pub use self::page::{Page, PageRequest};
 pub use self::push::{PushedManifest, PutManifest};

@@ -2,6 +2,7 @@
 
 mod caught;
 mod computed;
+mod rebuilt;
 mod scan;
 
 use bytes::Bytes;

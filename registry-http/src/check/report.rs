@@ -236,7 +236,7 @@ impl Report {
     }
 }
 
-fn meaning(kind: TraceKind) -> &'static str {
+pub(crate) fn meaning(kind: TraceKind) -> &'static str {
     match kind {
         TraceKind::EmptyLink => "a link that holds no digest",
         TraceKind::MissingManifest => "a manifest without its bytes",
@@ -247,12 +247,15 @@ fn meaning(kind: TraceKind) -> &'static str {
         TraceKind::EmptyTag => "a tag that points to nothing",
         TraceKind::DanglingTag => "a tag of a manifest that is not there",
         TraceKind::Upload => "an upload of distribution that never ended",
+        TraceKind::CutShort => "a blob that was cut short",
+        TraceKind::Rotten => "a blob whose bytes are not its own",
+        TraceKind::Unreadable => "a blob that cannot be read",
         _ => "something that does not fit",
     }
 }
 
 /// Names that others chose are not to command a terminal.
-fn printable(path: &str) -> String {
+pub(crate) fn printable(path: &str) -> String {
     let shown = |c: char| match c.is_control() {
         true => c.escape_default().collect(),
         false => String::from(c),

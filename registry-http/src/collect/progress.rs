@@ -1,4 +1,4 @@
-//! How far a collection has come, on standard error: one line that changes on a terminal, and
+//! How far a collection or a check of every byte has come, on standard error: one line that changes on a terminal, and
 //! elsewhere a line for each part, and now and then one within a part.
 
 use std::io::{self, Write};
@@ -34,11 +34,11 @@ enum Place {
 }
 
 impl Shown {
-    pub(super) fn nowhere() -> Self {
+    pub(crate) fn nowhere() -> Self {
         Self::at(Place::Nowhere)
     }
 
-    pub(super) fn on_standard_error() -> Self {
+    pub(crate) fn on_standard_error() -> Self {
         let bar = ProgressBar::new_spinner();
         // It is where there is no terminal, and on one that cannot go back in a line.
         Self::at(match bar.is_hidden() {
@@ -60,8 +60,8 @@ impl Shown {
         Beside(self.place.clone())
     }
 
-    /// Takes what a collection tells of itself.
-    pub(super) fn show(&mut self, next: Progress) {
+    /// Takes what the work tells of itself.
+    pub(crate) fn show(&mut self, next: Progress) {
         let last = self.last.replace(next);
         let begins = last.is_none_or(|last| is_another_part(last, next));
         if begins {
@@ -81,12 +81,12 @@ impl Shown {
     }
 
     /// Writes something that may go to the same terminal.
-    pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         self.place.aside(write)
     }
 
     /// Nothing comes any more.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.place.show(self.last.take());
         if let Place::Terminal(bar) = &self.place {
             bar.finish_and_clear();
@@ -143,6 +143,21 @@ fn text(progress: Progress) -> String {
             repositories,
             links,
         } => format!("removing links: {repositories} repositories, {links} links"),
+        Progress::Looking {
+            repositories,
+            manifests,
+        } => format!("looking: {repositories} repositories, {manifests} manifests"),
+        Progress::Reading { read, damaged } => format!(
+            "reading: {} blobs ({}), {damaged} damaged",
+            read.count,
+            HumanBytes(read.bytes)
+        ),
+        Progress::Entering { repositories } => {
+            format!("making the index of repositories: {repositories} repositories")
+        }
+        Progress::Recording { repositories } => {
+            format!("making the records of referrers: {repositories} repositories")
+        }
         other => format!("{other:?}"),
     }
 }

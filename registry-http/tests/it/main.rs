@@ -25,6 +25,8 @@ mod disk;
 mod drop_in;
 #[cfg(feature = "fs")]
 mod examples;
+#[cfg(feature = "fs")]
+mod fsck;
 mod h2c;
 mod health;
 #[cfg(all(feature = "fs", feature = "htpasswd"))]

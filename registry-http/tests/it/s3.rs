@@ -1,5 +1,6 @@
 //! Storage in a bucket: what is not the same on every driver.
 
+pub(crate) mod catalog;
 pub(crate) mod contended;
 pub(crate) mod credentials;
 pub(crate) mod killed;

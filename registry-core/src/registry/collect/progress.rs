@@ -2,7 +2,8 @@
 
 use super::{Amount, Collected, Seen};
 
-/// How far a cycle has come. A cycle marks up to three times, each time from the beginning.
+/// How far a collection, or a check of every byte, has come. A cycle of a collection marks up to
+/// three times, each time from the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
@@ -35,6 +36,30 @@ pub enum Progress {
         repositories: u64,
         /// That went.
         links: u64,
+    },
+    /// Looking at what lies in repositories, before every byte is read.
+    Looking {
+        /// That were begun.
+        repositories: u64,
+        /// That were looked at in them.
+        manifests: u64,
+    },
+    /// Reading and hashing every blob.
+    Reading {
+        /// That were read.
+        read: Amount,
+        /// What is wrong so far.
+        damaged: u64,
+    },
+    /// Making entries of the index of repositories.
+    Entering {
+        /// That have theirs.
+        repositories: u64,
+    },
+    /// Making records of referrers.
+    Recording {
+        /// That were gone through.
+        repositories: u64,
     },
 }
 

@@ -7,7 +7,7 @@ use super::{MEMORY, proved_by, registry, server};
 use crate::client::Request;
 use crate::examples::{answers, elsewhere};
 use crate::process::Process;
-use crate::{checking, image, refusals, stopping};
+use crate::{checking, fsck, image, refusals, stopping};
 
 const FREE: (&str, &str) = ("REGISTRY_HTTP_ADDR", "127.0.0.1:0");
 
@@ -18,6 +18,10 @@ proved_by! {
     check: checking::what_counts_is_shown_with_its_origin_and_without_secrets,
         checking::what_would_not_be_served_is_told_in_the_same_words,
         checking::what_a_running_server_has_hides_nothing;
+    fsck: fsck::what_is_whole_is_told_so_beside_a_server_that_writes,
+        fsck::what_is_missing_cut_short_or_rotten_is_told_and_is_status_1,
+        fsck::records_of_referrers_are_made_again_while_no_server_writes,
+        fsck::no_store_is_read_that_nobody_has_named;
     no_port: refusals::an_address_that_cannot_be_had_is_named;
     signal_twice: stopping::a_second_signal_ends_at_once;
     signal_drain: stopping::what_has_not_ended_after_the_drain_timeout_is_cut;

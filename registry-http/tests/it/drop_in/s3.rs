@@ -3,12 +3,14 @@
 use storage_s3::testing::{Operation, S3Server};
 
 use super::{Checked, check, proved_by};
-use crate::s3::{self, credentials, roles, secure, several};
+use crate::s3::{self, catalog, credentials, roles, secure, several};
 
 proved_by! {
     storage_s3: several::what_one_server_is_told_all_know,
         several::servers_take_turns_at_an_upload,
         s3::what_was_deleted_is_collected_from_the_bucket;
+    storage_s3_catalog: catalog::what_distribution_has_written_is_listed_from_the_first_request,
+        catalog::a_repository_that_only_distribution_knows_is_listed_after_an_access_or_a_reindex;
     storage_s3_keys: credentials::keys_may_be_variables_or_in_a_profile,
         credentials::keys_that_do_not_fit_are_told_by_where_they_are_from,
         roles::a_web_identity_is_a_role_for_a_while,
