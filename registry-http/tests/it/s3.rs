@@ -1,6 +1,8 @@
 //! Storage in a bucket: what is not the same on every driver.
 
 pub(crate) mod catalog;
+#[cfg(feature = "fs")]
+mod collecting;
 pub(crate) mod contended;
 pub(crate) mod credentials;
 pub(crate) mod killed;
