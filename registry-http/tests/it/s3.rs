@@ -12,6 +12,7 @@ mod matrix;
 mod odd;
 mod page;
 mod pages;
+mod requests;
 pub(crate) mod roles;
 pub(crate) mod secure;
 pub(crate) mod several;
