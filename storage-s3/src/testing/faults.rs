@@ -59,6 +59,7 @@ impl Fault {
 #[derive(Clone, Debug)]
 pub struct Failure {
     operation: Option<Operation>,
+    spared: Option<Operation>,
     key: Option<String>,
     skip: usize,
     times: usize,
@@ -72,6 +73,7 @@ impl Failure {
     pub fn new(when: When, fault: Fault) -> Self {
         Self {
             operation: None,
+            spared: None,
             key: None,
             skip: 0,
             times: 1,
@@ -84,6 +86,13 @@ impl Failure {
     #[must_use]
     pub fn of(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
+        self
+    }
+
+    /// Not where this is asked for, which is not counted either.
+    #[must_use]
+    pub fn but_of(mut self, operation: Operation) -> Self {
+        self.spared = Some(operation);
         self
     }
 
@@ -111,7 +120,8 @@ impl Failure {
     fn meets(&self, request: &Request) -> bool {
         let operation = self.operation.is_none_or(|one| one == request.operation);
         let key = self.key.as_ref();
-        operation && key.is_none_or(|part| request.key.contains(part))
+        let spared = self.spared == Some(request.operation);
+        operation && !spared && key.is_none_or(|part| request.key.contains(part))
     }
 }
 

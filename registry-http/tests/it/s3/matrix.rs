@@ -3,19 +3,21 @@
 //! are told to ends well.
 
 mod client;
+mod image;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use registry_core::testing::content;
 use registry_core::{RegistryError, StorageError};
-use serde_json::json;
-use storage_s3::testing::{Failure, Fault, Snapshot, When};
+use storage_s3::testing::{Failure, Fault, Operation, Snapshot, When};
 
 use self::client::Client;
+use self::image::{Image, assert_blob};
 use super::lane::{Lane, PART, Running};
 use crate::server::sha256;
 
@@ -50,9 +52,7 @@ enum Step {
     Collect,
 }
 
-const STEPS: [Step; 11] = [
-    Step::SmallInPieces,
-    Step::LargeInPieces,
+const STEPS: [Step; 9] = [
     Step::SmallAtOnce,
     Step::LargeAtOnce,
     Step::Tag,
@@ -64,55 +64,8 @@ const STEPS: [Step; 11] = [
     Step::Collect,
 ];
 
-/// A config, a layer and the manifest of both.
-struct Image {
-    blobs: [Vec<u8>; 2],
-    manifest: String,
-}
-
-impl Image {
-    fn new(seed: u64) -> Self {
-        let blobs = [
-            content(seed, 100).to_vec(),
-            content(seed + 1, 1_000).to_vec(),
-        ];
-        let of = |kind: &str, blob: &[u8]| {
-            let kind = format!("application/vnd.oci.image.{kind}");
-            json!({"mediaType": kind, "digest": sha256(blob), "size": blob.len()})
-        };
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": of("config.v1+json", &blobs[0]),
-            "layers": [of("layer.v1.tar", &blobs[1])],
-        });
-        let manifest = manifest.to_string();
-        Self { blobs, manifest }
-    }
-
-    fn digest(&self) -> String {
-        sha256(self.manifest.as_bytes())
-    }
-
-    fn push_blobs(&self, client: &Client) {
-        for blob in &self.blobs {
-            client.push_at_once(blob);
-        }
-    }
-
-    fn push(&self, client: &Client, tag: &str) {
-        self.push_blobs(client);
-        client.put_manifest(tag, &self.manifest);
-    }
-
-    fn assert_whole(&self, client: &Client) {
-        let found = client.get(&format!("manifests/{}", self.digest()));
-        assert_eq!(found.body, self.manifest.as_bytes(), "{}", client.context);
-        for blob in &self.blobs {
-            assert_blob(client, blob);
-        }
-    }
-}
+/// They leave pieces, which are removed later, while something else is going on.
+const IN_PIECES: [Step; 2] = [Step::SmallInPieces, Step::LargeInPieces];
 
 fn old() -> Image {
     Image::new(10)
@@ -129,12 +82,6 @@ fn small() -> Vec<u8> {
 /// Two parts and a half.
 fn large() -> Vec<u8> {
     content(2, 2 * PART + PART / 2).to_vec()
-}
-
-fn assert_blob(client: &Client, bytes: &[u8]) {
-    let found = client.get(&format!("blobs/{}", sha256(bytes)));
-    assert_eq!(found.status, 200, "{}: {found:?}", client.context);
-    assert!(found.body == bytes, "{}", client.context);
 }
 
 /// What a tag points to, which is whole.
@@ -299,8 +246,11 @@ impl Trial {
         lane.bucket.restore(&self.prepared);
         let running = lane.serve();
         let client = client(&running, self.step, context);
-        lane.bucket
-            .fail(Failure::new(when, fault.clone()).skip(call));
+        let failure = Failure::new(when, fault.clone()).skip(call);
+        lane.bucket.fail(match IN_PIECES.contains(&self.step) {
+            true => failure.but_of(Operation::DeleteObjects),
+            false => failure,
+        });
         self.step.run(&client, &running);
         let missed = lane.bucket.stop_failing();
         assert_eq!(missed, 0, "{}: it did not happen", client.context);
@@ -327,10 +277,11 @@ fn rehearse(lane: &Lane, step: Step) -> (Arc<Snapshot>, usize) {
     let client = self::client(&running, step, client.context);
     lane.bucket.take_log();
     step.run(&client, &running);
-    let requests = lane.bucket.take_log().len();
+    let mut asked = lane.bucket.take_log();
+    asked.retain(|one| !IN_PIECES.contains(&step) || one.operation != Operation::DeleteObjects);
     step.check(&client, lane);
     assert_eq!(client.refused.get(), 0);
-    (Arc::new(prepared), requests)
+    (Arc::new(prepared), asked.len())
 }
 
 fn start(retries: usize, patience: Duration) -> Lane {
@@ -340,9 +291,9 @@ fn start(retries: usize, patience: Duration) -> Lane {
     })
 }
 
-fn trials(retries: usize, faults: &[Fault], whens: &[When]) -> VecDeque<Trial> {
+fn trials(steps: &[Step], retries: usize, faults: &[Fault], whens: &[When]) -> VecDeque<Trial> {
     let mut trials = VecDeque::new();
-    for step in STEPS {
+    for &step in steps {
         let lane = start(retries, 10 * PATIENCE);
         let (prepared, requests) = rehearse(&lane, step);
         assert!(requests > 1, "{step:?}: {requests} requests");
@@ -363,11 +314,17 @@ fn trials(retries: usize, faults: &[Fault], whens: &[When]) -> VecDeque<Trial> {
     trials
 }
 
-/// All of them, on lanes side by side. How often clients were told to come back, and of how many
-/// trials.
+/// How often clients were told to come back, and in how many trials.
 fn run(retries: usize, faults: &[Fault], whens: &[When]) -> (usize, usize) {
-    let trials = Mutex::new(trials(retries, faults, whens));
-    let all = trials.lock().unwrap().len();
+    let (refused, all) = run_steps(trials(&STEPS, retries, faults, whens), retries);
+    let in_pieces = run_steps(trials(&IN_PIECES, retries, faults, whens), retries);
+    (refused + in_pieces.0, all + in_pieces.1)
+}
+
+/// All of them, on lanes side by side.
+fn run_steps(trials: VecDeque<Trial>, retries: usize) -> (usize, usize) {
+    let all = trials.len();
+    let trials = Mutex::new(trials);
     let go = || {
         let lane = start(retries, PATIENCE);
         let mut refused = 0;
@@ -381,10 +338,9 @@ fn run(retries: usize, faults: &[Fault], whens: &[When]) -> (usize, usize) {
     };
     let refused = thread::scope(|scope| {
         let lanes: Vec<_> = (0..LANES).map(|_| scope.spawn(go)).collect();
-        let refused = lanes.into_iter().map(|lane| lane.join());
-        refused
-            .map(|one| one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .sum()
+        let refused = lanes.into_iter().map(thread::ScopedJoinHandle::join);
+        let refused = refused.map(|one| one.unwrap_or_else(|panic| resume_unwind(panic)));
+        refused.sum()
     });
     (refused, all)
 }
