@@ -66,9 +66,14 @@ impl Shared {
             None => *one > key,
         };
         let prefix = input.prefix.as_deref().unwrap_or_default();
+        let by_prefix = world.options.uploads_by_prefix;
+        let asked = |key: &str| match by_prefix {
+            true => key.starts_with(prefix),
+            false => key == prefix,
+        };
         let uploads = world.find(&input.bucket)?.uploads.iter();
         let mut found = uploads
-            .filter(|(name, _)| name.0.starts_with(prefix) && after(name))
+            .filter(|(name, _)| asked(&name.0) && after(name))
             .map(|((key, id), upload)| MultipartUpload {
                 key: Some(key.clone()),
                 upload_id: Some(id.clone()),

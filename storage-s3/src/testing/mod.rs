@@ -66,6 +66,9 @@ pub struct Options {
     pub conditional_deletes: bool,
     /// What becomes of `x-amz-checksum-` headers.
     pub checksums: Checksums,
+    /// Whether multipart uploads are listed by whatever their keys begin with. MinIO lists those
+    /// whose key is the prefix, and no others.
+    pub uploads_by_prefix: bool,
 }
 
 /// What a store does with checksums that come with what is written.
@@ -94,6 +97,7 @@ impl Default for Options {
             conditions: true,
             conditional_deletes: true,
             checksums: Checksums::Compared,
+            uploads_by_prefix: true,
         }
     }
 }

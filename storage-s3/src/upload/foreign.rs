@@ -9,7 +9,7 @@ use registry_core::StorageError;
 use registry_core::layout::Dir;
 use registry_core::storage::Sweep;
 
-use super::sweep::{SWEEP, begun, stop};
+use super::sweep::{SWEEP, begun, stop_listed};
 use crate::error::broken;
 use crate::listing::Wanted;
 use crate::requests::Pending;
@@ -99,6 +99,7 @@ async fn uploads(
             remains.multiparts.push(one);
         }
     }
+    let below = dir;
     let dir = store.path_of(dir);
     let dir = dir.ok_or_else(|| broken(SWEEP, "a listing has left its directory"))?;
     let mut count = 0;
@@ -107,9 +108,8 @@ async fn uploads(
             continue;
         }
         if sweep.removes() {
-            for one in &remains.multiparts {
-                stop(store, one).await?;
-            }
+            let data = format!("{below}/{id}/data");
+            stop_listed(store, &remains.multiparts, data).await?;
             store.delete_all(&remains.objects).await?;
         }
         sweep.found(&format!("{dir}/{id}"));

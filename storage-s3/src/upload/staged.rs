@@ -12,11 +12,11 @@ use registry_core::layout::{Dir, Key};
 use registry_core::storage::{BlobReader, Checkpoint, UploadHint, UploadId};
 
 use super::Chain;
+use super::sweep::stop_at;
 use super::token::{Multipart, Tail, Token};
 use super::writer::Writer;
 use crate::copy;
 use crate::error::{broken, fault};
-use crate::listing::path;
 use crate::store::Store;
 
 /// Nothing is asked of the store: bytes that are gone show when they are needed.
@@ -81,14 +81,7 @@ pub(crate) async fn abort(
         end(store, &key, &multipart.id).await?;
     }
     drop_objects(store, id).await?;
-    let below = store.text(&Dir::Upload(*id).path());
-    let mut pending = store.pending(format!("{below}/"));
-    while let Some(one) = pending.try_next().await? {
-        if let Some(key) = path(&one.key) {
-            end(store, &key, &one.upload_id).await?;
-        }
-    }
-    Ok(())
+    stop_at(store, store.text(&Key::UploadData(*id).path())).await
 }
 
 /// Ends a multipart upload; one that is not there is no error.

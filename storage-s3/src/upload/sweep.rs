@@ -48,7 +48,7 @@ pub(crate) async fn sweep(
             continue;
         }
         if sweep.removes() {
-            remove(store, &remains).await?;
+            remove(store, id, &remains).await?;
         }
         sweep.found(Dir::Upload(id).path().as_str());
         count += 1;
@@ -103,14 +103,38 @@ pub(super) fn begun(pending: &Pending) -> Result<SystemTime, StorageError> {
     begun.ok_or_else(|| broken(SWEEP, "the store tells no time of an upload"))
 }
 
-async fn remove(store: &Store, remains: &Remains) -> Result<(), StorageError> {
-    for one in &remains.multiparts {
-        stop(store, one).await?;
-    }
+async fn remove(store: &Store, id: UploadId, remains: &Remains) -> Result<(), StorageError> {
+    let staging = store.text(&Key::UploadData(id).path());
+    stop_listed(store, &remains.multiparts, staging).await?;
     store.delete_all(&remains.objects).await
 }
 
-pub(super) async fn stop(store: &Store, one: &Pending) -> Result<(), StorageError> {
+/// Ends what was listed of one upload; where that is nothing, what is listed for its very key.
+/// MinIO lists multipart uploads by the whole key alone.
+pub(super) async fn stop_listed(
+    store: &Store,
+    listed: &[Pending],
+    key: String,
+) -> Result<(), StorageError> {
+    for one in listed {
+        stop(store, one).await?;
+    }
+    match listed {
+        [] => stop_at(store, key).await,
+        _ => Ok(()),
+    }
+}
+
+/// Ends the multipart uploads to this key.
+pub(super) async fn stop_at(store: &Store, key: String) -> Result<(), StorageError> {
+    let mut pending = store.pending(key);
+    while let Some(one) = pending.try_next().await? {
+        stop(store, &one).await?;
+    }
+    Ok(())
+}
+
+async fn stop(store: &Store, one: &Pending) -> Result<(), StorageError> {
     match path(&one.key) {
         Some(key) => end(store, &key, &one.upload_id).await,
         // Nobody here has begun it.

@@ -398,3 +398,33 @@ async fn what_distribution_has_not_finished_is_swept() {
     assert_eq!(left.len(), 4, "{left:?}");
     assert!(left.contains(&link.to_string()));
 }
+
+/// As MinIO, which lists multipart uploads by their whole keys alone.
+#[tokio::test]
+async fn what_no_prefix_lists_is_ended_all_the_same() {
+    let mut options = Options::default();
+    options.part = PART;
+    options.uploads_by_prefix = false;
+    let server = S3Server::with(options);
+    let driver = open(&server).await;
+    let (swept, aborted) = (upload_id(), upload_id());
+    let bytes = content(1, 2 * PART + 10);
+    for id in [&swept, &aborted] {
+        let mut writer = begin(&driver, id, None, None).await;
+        writer.write(vec![bytes.clone()]).await.unwrap();
+        let _ = writer.checkpoint().await.unwrap();
+    }
+    let dir = Dir::ForeignUploads("app".parse().unwrap()).path();
+    server.put(&format!("{dir}/one/startedat"), "x");
+    server.begin(&format!("{dir}/one/data"));
+    assert_eq!(server.pending().len(), 3);
+
+    driver.abort_upload(&aborted, None).await.unwrap();
+    assert_eq!(server.pending().len(), 2);
+    let later = driver.now().await.unwrap() + Duration::from_secs(60);
+    let keep = HashSet::new();
+    let removed = driver.sweep_uploads(later, &keep, Sweep::Remove).await;
+    assert_eq!(removed.unwrap(), 2);
+    assert!(server.pending().is_empty(), "{:?}", server.pending());
+    assert_eq!(server.keys(), [""; 0]);
+}
