@@ -9,11 +9,13 @@ use crate::package::static_binary;
 use crate::server::Profile;
 use crate::sh;
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "LICENSE",
     "CHANGELOG.md",
     "docs/deploy/compose.yml",
+    "docs/deploy/compose.replicas.yml",
+    "docs/deploy/nginx.replicas.conf",
     "docs/deploy/registry.service",
     "docs/deploy/registry.socket",
 ];
