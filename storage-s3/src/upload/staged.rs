@@ -220,6 +220,9 @@ impl Staged {
         if let Err(error) = completing.await
             && !copy::completed_before(&self.store, &key, whole, &error).await?
         {
+            if is_replaced(&error) {
+                return Err(StorageError::NotFound);
+            }
             return Err(fault(JOIN)(error));
         }
         if multipart.digest.is_none() {
@@ -273,6 +276,20 @@ impl Staged {
             self.token.old.retain(|tail| !is_dead(tail));
         }
     }
+}
+
+/// Whether a part is another by now: a writer who lost the race for the upload's record has sent its
+/// own under the same number, and no retry brings back what was there.
+fn is_replaced(error: &Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(one) = source {
+        let text = one.to_string();
+        if text.contains("InvalidPart") && !text.contains("InvalidPartOrder") {
+            return true;
+        }
+        source = one.source();
+    }
+    false
 }
 
 fn named(e_tag: &str) -> PartId {

@@ -15,5 +15,6 @@ mod policy;
 mod records;
 mod server;
 mod settings;
+mod several;
 mod traps;
 mod uploads;
