@@ -8,7 +8,7 @@ use storage_s3::testing::S3Server;
 
 use crate::client::Request;
 use crate::manifests::image;
-use crate::process::Process;
+use crate::process::{Process, wait_for};
 use crate::server::{REPLICAS, Server, Setup, command, sha256};
 
 fn pieces(len: usize) -> Vec<Vec<u8>> {
@@ -42,9 +42,11 @@ fn an_upload_goes_on_at_another_server_with_every_piece(len: usize) {
     for _ in 0..REPLICAS {
         assert!(server.get(&format!("/v2/app/blobs/{digest}")).body == whole);
     }
-    let keys = server.bucket().keys();
-    let left: Vec<_> = keys.iter().filter(|key| key.contains("/piece-")).collect();
-    assert!(left.is_empty(), "{left:?}");
+    // What nobody needs any more is removed a while later.
+    wait_for(|| {
+        let keys = server.bucket().keys();
+        (!keys.iter().any(|key| key.contains("/piece-"))).then_some(())
+    });
     assert!(server.bucket().pending().is_empty());
 }
 
