@@ -159,7 +159,8 @@ fn a_store_that_takes_requests_and_answers_none_is_left_alone() {
     });
     let running = lane.serve();
     let paths = ["/v2/app/manifests/latest", "/v2/app/tags/list"];
-    assert_eq!(get(paths[0]).send(running.address).status, 404);
+    let asked = || (!is_refusal(&get(paths[0]).send(running.address))).then_some(());
+    wait_for(asked);
     lane.bucket.fail(silence());
     // Only this one finds out.
     assert!(is_refusal(&get(paths[0]).send(running.address)));
@@ -174,20 +175,13 @@ fn a_store_that_takes_requests_and_answers_none_is_left_alone() {
     let most = begun.elapsed().as_secs() + 2;
     assert!(heard <= most, "{heard} of 200 requests, and not {most}");
     lane.bucket.stop_failing();
-    wait_for(|| {
-        let answer = get(paths[0]).send(running.address);
-        (!is_refusal(&answer)).then_some(())
-    });
+    wait_for(asked);
     let first = lane
         .bucket
         .take_log()
         .into_iter()
         .find(|one| one.status.is_some());
     assert_eq!(first.map(|one| one.operation), Some(Operation::GetObject));
-    // The first request that is answered ends it.
-    for path in paths.iter().cycle().take(20) {
-        assert_eq!(get(path).send(running.address).status, 404);
-    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ const FAULTS: [Fault; 6] = [
 
 /// Longer than anything takes here, even if others keep the machine busy; if not, it is one fault
 /// more.
-const PATIENCE: Duration = Duration::from_millis(700);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// So many side by side: most of the time they wait.
 const LANES: usize = 12;
@@ -288,6 +288,8 @@ fn start(retries: usize, patience: Duration) -> Lane {
     Lane::start(|config| {
         config.retries = retries;
         config.patience = patience;
+        // What times out on a busy machine is no store that is down.
+        config.despair = Duration::from_secs(3_600);
     })
 }
 

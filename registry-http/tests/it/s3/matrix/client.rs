@@ -24,8 +24,10 @@ impl Client {
         format!("/v2/{}/{rest}", self.repository)
     }
 
+    /// The answer once there is one: on a busy machine more may time out than was meant to.
     pub(super) fn get(&self, rest: &str) -> Answer {
-        Request::new("GET", &self.path(rest)).send(self.address)
+        let path = self.path(rest);
+        self.until(&[200, 404], || Request::new("GET", &path))
     }
 
     /// Whatever is not done is a fault of the store, and passes.
