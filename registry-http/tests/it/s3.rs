@@ -10,6 +10,7 @@ pub(crate) mod killed;
 mod lane;
 mod matrix;
 mod odd;
+#[cfg(feature = "fs")]
 mod page;
 mod pages;
 mod requests;
