@@ -312,6 +312,8 @@ impl Repository {
         let own = Key::Revision(self.name.clone(), *manifest.digest());
         while self.inner.link(&own).await?.is_none() {
             self.put_link(&own, manifest.digest()).await?;
+            // Whoever took the revision took what tells of it before.
+            self.put_side_data(manifest).await?;
         }
         self.put_back(needs).await?;
         let own = std::iter::once(*manifest.digest());

@@ -4,6 +4,9 @@
 #![allow(missing_docs, reason = "the name of a race is the sentence it tests")]
 #![allow(clippy::unwrap_used, reason = "these are the bodies of tests")]
 
+mod deletes;
+
+pub use deletes::a_referrer_is_listed_where_its_revision_is;
 use futures_util::StreamExt;
 
 use super::faults::Faulty;

@@ -213,6 +213,7 @@ macro_rules! storage_interleavings {
             the_bytes_of_the_manifest_come_back,
             purged_bytes_of_the_manifest_refuse_the_push_or_were_not_needed,
             a_revision_taken_for_untagged_is_put_back,
+            a_referrer_is_listed_where_its_revision_is,
         }
     };
 }
