@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex as Lock, MutexGuard, OwnedMutexGuard};
+use tokio::sync::{Mutex as Lock, MutexGuard, OwnedMutexGuard, RwLock};
 
 use super::{SIDE_BY_SIDE, entered};
 use crate::layout::{Dir, Key};
@@ -41,6 +41,8 @@ pub(in crate::registry) struct Index {
     complete: Mutex<Option<SystemTime>>,
     building: Arc<Lock<()>>,
     walking: Lock<()>,
+    /// Shared by all that look whether a repository has its entry.
+    healing: Arc<RwLock<()>>,
 }
 
 impl Default for Index {
@@ -51,6 +53,7 @@ impl Default for Index {
             complete: Mutex::default(),
             building: Arc::default(),
             walking: Lock::default(),
+            healing: Arc::default(),
         }
     }
 }
@@ -69,6 +72,11 @@ impl Index {
     /// The same, once nobody else does.
     pub(in crate::registry) async fn next_build(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.building).lock_owned().await
+    }
+
+    /// Once all that was read by now has its entry.
+    pub(super) async fn healed(&self) {
+        drop(self.healing.write().await);
     }
 
     fn known(&self) -> Option<SystemTime> {
@@ -134,7 +142,14 @@ impl Inner {
             .seen
             .insert(name.clone(), (self.options.ambient.now)());
         let (this, name) = (Arc::clone(self), name.clone());
+        // Later ones stand behind a catalog that waits for the earlier ones.
+        let healing = Arc::clone(&index.healing);
+        let begun = Arc::clone(&healing).try_read_owned();
         self.beside(async move {
+            let _healing = match begun {
+                Ok(healing) => healing,
+                Err(_) => healing.read_owned().await,
+            };
             if let Err(error) = this.heal(&name).await {
                 this.index.seen.remove(&name);
                 tracing::debug!(%error, repository = %name, "the index of repositories was not looked at");

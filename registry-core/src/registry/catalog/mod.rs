@@ -46,6 +46,7 @@ impl Registry {
         request: &PageRequest,
     ) -> Result<Vec<RepositoryName>, StorageError> {
         if self.0.is_index_complete().await? {
+            self.0.index.healed().await;
             return self.listed(grant, request).await;
         }
         self.build_index();

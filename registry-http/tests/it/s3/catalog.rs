@@ -79,7 +79,7 @@ pub(crate) fn a_repository_that_only_distribution_knows_is_listed_after_an_acces
         server.get("/v2/accessed/manifests/v1").body,
         body.as_bytes()
     );
-    wait_for(|| (catalog(&server, "") == json!(["accessed", "ours"])).then_some(()));
+    assert_eq!(catalog(&server, ""), json!(["accessed", "ours"]));
     // Beside the server.
     let done = run(&server, &["fsck", "--reindex"]);
     let told = String::from_utf8(done.stdout).unwrap();
